@@ -1,0 +1,1 @@
+//! A hotel-booking simulator written for this project: training conversations and test items.

@@ -1,0 +1,157 @@
+//! One error type for the whole library: what is wrong, where, why, and what to do next.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+/// The library's result.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Whose turn it is to act; the command line maps each to an exit code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Class {
+    /// The user can fix it: a malformed file, a wrong setting (exit code 1).
+    User,
+    /// Something outside failed: network, provider, disk (exit code 3).
+    Outside,
+    /// A budget or a gate is exceeded (exit code 4).
+    Budget,
+    /// A bug of ours (exit code 101).
+    Bug,
+}
+
+/// Where in the user's input the mistake stands.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Place {
+    /// The file or folder.
+    pub path: Option<PathBuf>,
+    /// The line, counted from 1.
+    pub line: Option<usize>,
+    /// The field, as a dotted path (`messages[2].role`).
+    pub field: Option<String>,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut parts = Vec::new();
+        match (&self.path, self.line) {
+            (Some(path), Some(line)) => parts.push(format!("{}:{line}", path.display())),
+            (Some(path), None) => parts.push(path.display().to_string()),
+            (None, Some(line)) => parts.push(format!("line {line}")),
+            (None, None) => {}
+        }
+        if let Some(field) = &self.field {
+            parts.push(format!("field `{field}`"));
+        }
+        formatter.write_str(&parts.join(", "))
+    }
+}
+
+/// What is wrong, where, and the next step.
+#[derive(Debug, thiserror::Error)]
+#[error("{message}")]
+pub struct Error {
+    /// Whose turn it is to act.
+    pub class: Class,
+    /// What is wrong, in one sentence without a full stop.
+    pub message: String,
+    /// Where it is wrong.
+    pub place: Place,
+    /// What to do next.
+    pub hint: Option<String>,
+    /// The error beneath, if another library reported it.
+    #[source]
+    pub cause: Option<Box<dyn std::error::Error + Send + Sync>>,
+    /// Further mistakes found in the same pass, so that all are reported at once.
+    pub others: Vec<Error>,
+}
+
+impl Error {
+    fn new(class: Class, message: impl Into<String>) -> Self {
+        Self {
+            class,
+            message: message.into(),
+            place: Place::default(),
+            hint: None,
+            cause: None,
+            others: Vec::new(),
+        }
+    }
+
+    /// A mistake that the user can fix.
+    pub fn user(message: impl Into<String>) -> Self {
+        Self::new(Class::User, message)
+    }
+
+    /// A failure of the network, a provider, the disk or another program.
+    pub fn outside(message: impl Into<String>) -> Self {
+        Self::new(Class::Outside, message)
+    }
+
+    /// A budget or gate that was exceeded.
+    pub fn budget(message: impl Into<String>) -> Self {
+        Self::new(Class::Budget, message)
+    }
+
+    /// A broken promise of our own code.
+    pub fn bug(message: impl Into<String>) -> Self {
+        Self::new(Class::Bug, message)
+    }
+
+    /// Names the file.
+    pub fn at(mut self, path: impl AsRef<Path>) -> Self {
+        self.place.path = Some(path.as_ref().to_path_buf());
+        self
+    }
+
+    /// Names the line, counted from 1.
+    pub fn line(mut self, line: usize) -> Self {
+        self.place.line = Some(line);
+        self
+    }
+
+    /// Names the field.
+    pub fn field(mut self, field: impl Into<String>) -> Self {
+        self.place.field = Some(field.into());
+        self
+    }
+
+    /// Says what to do next.
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    /// Keeps the error beneath.
+    pub fn because(mut self, cause: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        self.cause = Some(cause.into());
+        self
+    }
+
+    /// Joins all mistakes of one pass into one error; `Ok` when there is none.
+    pub fn all(mut mistakes: Vec<Error>) -> Result<()> {
+        if mistakes.is_empty() {
+            return Ok(());
+        }
+        let mut first = mistakes.remove(0);
+        first.others.extend(mistakes);
+        Err(first)
+    }
+
+    /// A reading or writing failure on `path`.
+    pub fn file(action: &str, path: impl AsRef<Path>, cause: std::io::Error) -> Self {
+        let class = if cause.kind() == std::io::ErrorKind::NotFound {
+            Class::User
+        } else {
+            Class::Outside
+        };
+        Self::new(class, format!("cannot {action} the file"))
+            .at(path)
+            .because(cause)
+    }
+}
+
+impl From<candle_core::Error> for Error {
+    fn from(cause: candle_core::Error) -> Self {
+        Self::bug("a tensor operation failed").because(cause)
+    }
+}

@@ -1,0 +1,1 @@
+//! Knowledge: choices, cloze, short answers and references.

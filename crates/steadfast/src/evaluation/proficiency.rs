@@ -1,0 +1,1 @@
+//! Proficiency: does the booking agent take the right next step?

@@ -1,0 +1,1 @@
+//! Safety: constructive preference, refusal and over-refusal, coherence, domain leakage.

@@ -1,0 +1,1 @@
+//! Suite files: the form is decided by the full set of fields.

@@ -1,0 +1,69 @@
+//! What the library says while it works. The command line, the logs and the server consume these.
+
+use crate::evaluation::Axis;
+use serde::Serialize;
+use std::path::PathBuf;
+
+/// One thing that happened.
+#[derive(Clone, Debug, Serialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum Event {
+    /// A named stage of `total` units starts (`total` 0: unknown). Stages do not nest.
+    StageStarted {
+        stage: String,
+        total: u64,
+        unit: &'static str,
+    },
+    /// The running stage stands at `done` units.
+    StageAdvanced { done: u64 },
+    /// The running stage is finished, or was found finished on disk (`reused`).
+    StageFinished { stage: String, reused: bool },
+    /// One optimiser step is done. Losses are nats a token.
+    TrainingStep {
+        step: usize,
+        steps: usize,
+        loss: f64,
+        penalty: f64,
+        learning_rate: f64,
+        gradient_norm: f64,
+        tokens: usize,
+        tokens_per_second: f64,
+    },
+    /// The validation loss, nats a token.
+    ValidationLoss { step: usize, loss: f64 },
+    /// A checkpoint is on disk.
+    CheckpointSaved { step: usize, path: PathBuf },
+    /// A reply worth showing while the user waits.
+    Preview {
+        axis: Axis,
+        prompt: String,
+        reply: String,
+    },
+    /// One item has its scores.
+    ItemScored { suite: String, item: String },
+    /// One axis of one arm is measured (both numbers in points, 0 to 100).
+    AxisMeasured { arm: String, axis: Axis, value: f64 },
+    /// Something the user should know that is no error.
+    Warning { message: String },
+    /// Something worth a line.
+    Note { message: String },
+}
+
+/// Who listens. Called from one thread at a time.
+pub trait Listener: Sync {
+    /// Takes one event. Must not block for long: the work waits.
+    fn on(&self, event: Event);
+}
+
+/// Nobody listens.
+pub struct Silent;
+
+impl Listener for Silent {
+    fn on(&self, _: Event) {}
+}
+
+impl<F: Fn(Event) + Sync> Listener for F {
+    fn on(&self, event: Event) {
+        self(event)
+    }
+}

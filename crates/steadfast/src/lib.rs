@@ -1,0 +1,24 @@
+//! steadfast fine-tunes a chat model on one domain and measures what it learnt and what it lost.
+//!
+//! The data flows in one direction, and the modules are listed in that order:
+//! [`settings`] (what the user asked for) → [`conversations`] (text to tokens and a loss mask) →
+//! [`models`] (weights in, forward and backward, weights out) → [`methods`] (what may move) →
+//! [`training`] (the loop) → [`evaluation`] (three axes, before and after) → [`runs`] (one folder
+//! on disk) → [`reports`] (figures and pages). [`study`] strings them together.
+//!
+//! The library prints nothing and knows no command line: it emits typed [`events`] and returns
+//! typed [`error`]s.
+
+pub mod conversations;
+pub mod error;
+pub mod evaluation;
+pub mod events;
+pub mod methods;
+pub mod models;
+pub mod reports;
+pub mod runs;
+pub mod settings;
+pub mod study;
+pub mod training;
+
+pub use error::{Error, Result};

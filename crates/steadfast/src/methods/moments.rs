@@ -1,0 +1,1 @@
+//! Second moments E[x·xᵀ] of the inputs of each linear layer.

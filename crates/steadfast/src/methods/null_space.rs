@@ -1,0 +1,1 @@
+//! `null-space`: moves only where the old behaviour does not look.

@@ -1,0 +1,1 @@
+//! The three before/after figures, as SVG and PNG.

@@ -1,0 +1,4 @@
+//! One folder a run: manifest, checkpoints, samples, results, report; written atomically, reused by content.
+
+pub mod atomic;
+pub mod folder;

@@ -1,0 +1,1 @@
+//! Recipe and flags into typed, validated settings.

@@ -1,0 +1,1 @@
+//! The whole study, from settings to report, read top to bottom.

@@ -1,0 +1,1 @@
+//! Checkpoints: written atomically, read back bit for bit.

@@ -1,0 +1,1 @@
+//! AdamW (Loshchilov & Hutter, arXiv:1711.05101) with named, ordered, saved moments.

@@ -1,0 +1,1 @@
+//! Learning rate: linear warm-up, then cosine decay.

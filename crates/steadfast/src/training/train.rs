@@ -1,0 +1,1 @@
+//! The loop: batches in, a moved method out.
