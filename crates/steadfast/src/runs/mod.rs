@@ -2,3 +2,4 @@
 
 pub mod atomic;
 pub mod folder;
+pub mod manifest;
