@@ -13,10 +13,10 @@ mod table;
 pub mod tune;
 
 pub use arm::{ArmSettings, Hyperparameters, Length, MethodName, NullSpaceSettings, Subspace};
-pub use measure::MeasureSettings;
+pub use measure::{MeasureFlags, MeasureSettings};
 pub use presets::Preset;
 pub use recipe::Overrides;
 pub use study::{
     DataSettings, DataSource, GenerationSettings, RetainSettings, StudySettings, SuiteSettings,
 };
-pub use tune::TuneSettings;
+pub use tune::{TuneFlags, TuneSettings};
