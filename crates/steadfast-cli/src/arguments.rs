@@ -15,8 +15,9 @@ use std::process::ExitCode;
     disable_help_subcommand = true,
     max_term_width = 100,
     after_help = "Start with:\n  steadfast study\n\n\
-        Exit codes: 0 done · 1 you can fix it · 2 usage · 3 something outside failed · \
-        4 a gate is exceeded · 101 a bug"
+        Exit codes:\n  0    done\n  1    you can fix it: a malformed file, a wrong setting\n  \
+        2    the command line is wrong\n  3    something outside failed: network, disk, another program\n  \
+        4    a gate is exceeded\n  101  a bug in steadfast"
 )]
 pub struct Arguments {
     /// What to do.
@@ -112,6 +113,9 @@ pub fn parse() -> Result<Arguments, ExitCode> {
         .find_map(|kind| error.get(kind));
         match near {
             Some(near) => anstream::eprintln!("hint: did you mean `{near}`?"),
+            None if error.kind() == ErrorKind::ArgumentConflict => {
+                anstream::eprintln!("hint: keep one of them");
+            }
             None => anstream::eprintln!("hint: add --help to see what the command takes"),
         }
     }

@@ -33,19 +33,13 @@ pub fn print(error: &Error) {
 
 fn print_one(error: &Error) {
     anstream::eprintln!("{RED}error{RED:#}: {}", error.message);
-    let place = error.place.to_string();
-    if !place.is_empty() {
-        anstream::eprintln!(" {BLUE}-->{BLUE:#} {place}");
-    }
+    print_place(error);
     let mut source = std::error::Error::source(error);
     while let Some(cause) = source {
         anstream::eprintln!("cause: {}", cause.to_string().trim_end());
         // The cause may be an error of the library too, with a place and a hint of its own.
         if let Some(inner) = cause.downcast_ref::<Error>() {
-            let place = inner.place.to_string();
-            if !place.is_empty() {
-                anstream::eprintln!(" {BLUE}-->{BLUE:#} {place}");
-            }
+            print_place(inner);
         }
         source = cause.source();
     }
@@ -53,6 +47,14 @@ fn print_one(error: &Error) {
         Some(hint) => anstream::eprintln!("{GREEN}hint{GREEN:#}: {hint}"),
         None if error.class == Class::Bug => print_bug_hint(),
         None => {}
+    }
+}
+
+fn print_place(error: &Error) {
+    // The library calls both a key and a flag a field.
+    let place = error.place.to_string().replace("field `--", "flag `--");
+    if !place.is_empty() {
+        anstream::eprintln!(" {BLUE}-->{BLUE:#} {place}");
     }
 }
 

@@ -4,6 +4,7 @@
 use super::suggest;
 use crate::{Error, Result};
 use std::cell::RefCell;
+use std::fmt::Display;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use toml::Spanned;
@@ -90,6 +91,14 @@ impl Bounds {
             Self::Share => "a share from 0 to 1",
         }
     }
+
+    fn example(self) -> f64 {
+        match self {
+            Self::Positive => 1e-3,
+            Self::NotNegative => 0.0,
+            Self::Share => 0.1,
+        }
+    }
 }
 
 /// One table of the recipe.
@@ -142,31 +151,42 @@ impl<'r, 's> Section<'r, 's> {
 
     /// Reports a mistake at `key`, or at the head of this table where the key is absent.
     pub(super) fn mistake(&self, key: &str, message: String, hint: impl Into<String>) {
+        self.source.report(self.error(key, message).hint(hint));
+    }
+
+    fn error(&self, key: &str, message: String) -> Error {
         let span = self
             .table
             .get(key)
             .map_or_else(|| self.span.clone(), Spanned::span);
         let line = self.source.line(&span);
-        let error = Error::user(message)
+        Error::user(message)
             .at(&self.source.path)
             .line(line)
             .field(self.field(key))
-            .hint(hint);
+    }
+
+    /// Reports a value outside its bounds.
+    fn out_of_range(&self, key: &str, value: impl Display, bounds: &str, example: impl Display) {
+        let error = self
+            .error(key, format!("`{key}` is {value}"))
+            .because(format!("it must be {bounds}"))
+            .hint(format!("write, for example: {key} = {example}"));
         self.source.report(error);
     }
 
-    fn wrong_type(&self, key: &str, expected: &str, value: &Spanned<DeValue<'_>>) {
+    fn wrong_type(&self, key: &str, expected: &str, example: &str, value: &Spanned<DeValue<'_>>) {
         let found = value.get_ref().type_str();
         let article = if found.starts_with(['a', 'i', 'o']) {
             "an"
         } else {
             "a"
         };
-        self.mistake(
-            key,
-            format!("`{key}` should be {expected}, but is {article} {found}"),
-            format!("write {expected} without changing its name"),
-        );
+        let error = self
+            .error(key, format!("`{key}` has the wrong type"))
+            .because(format!("it should be {expected}, but is {article} {found}"))
+            .hint(format!("write, for example: {example}"));
+        self.source.report(error);
     }
 
     /// A string.
@@ -174,7 +194,7 @@ impl<'r, 's> Section<'r, 's> {
         let value = self.value(key)?;
         let text = value.get_ref().as_str();
         if text.is_none() {
-            self.wrong_type(key, "a string", value);
+            self.wrong_type(key, "a string", &format!("{key} = \"…\""), value);
         }
         text.map(str::to_owned)
     }
@@ -198,7 +218,7 @@ impl<'r, 's> Section<'r, 's> {
         let value = self.value(key)?;
         let boolean = value.get_ref().as_bool();
         if boolean.is_none() {
-            self.wrong_type(key, "true or false", value);
+            self.wrong_type(key, "true or false", &format!("{key} = true"), value);
         }
         boolean
     }
@@ -207,17 +227,14 @@ impl<'r, 's> Section<'r, 's> {
     pub(super) fn count(&self, key: &'static str, least: u64) -> Option<u64> {
         let value = self.value(key)?;
         let Some(integer) = integer(value.get_ref()) else {
-            self.wrong_type(key, "a whole number", value);
+            self.wrong_type(key, "a whole number", &format!("{key} = 16"), value);
             return None;
         };
         match u64::try_from(integer) {
             Ok(count) if count >= least => Some(count),
             _ => {
-                self.mistake(
-                    key,
-                    format!("`{key}` is {integer}"),
-                    format!("give a whole number of at least {least}"),
-                );
+                let bounds = format!("a whole number of at least {least}");
+                self.out_of_range(key, integer, &bounds, least.max(1));
                 None
             }
         }
@@ -237,17 +254,13 @@ impl<'r, 's> Section<'r, 's> {
             other => integer(other).map(|integer| integer as f64),
         };
         let Some(number) = number else {
-            self.wrong_type(key, "a number", value);
+            self.wrong_type(key, "a number", &format!("{key} = 0.1"), value);
             return None;
         };
         if bounds.admits(number) {
             return Some(number);
         }
-        self.mistake(
-            key,
-            format!("`{key}` is {number}"),
-            format!("give {}", bounds.words()),
-        );
+        self.out_of_range(key, number, bounds.words(), bounds.example());
         None
     }
 
@@ -264,7 +277,12 @@ impl<'r, 's> Section<'r, 's> {
                 .collect::<Option<Vec<_>>>()
         });
         if texts.is_none() {
-            self.wrong_type(key, "a string or a list of strings", value);
+            self.wrong_type(
+                key,
+                "a string or a list of strings",
+                &format!("{key} = [\"…\"]"),
+                value,
+            );
         }
         texts
     }
@@ -279,7 +297,12 @@ impl<'r, 's> Section<'r, 's> {
                 .collect::<Option<Vec<_>>>()
         });
         if counts.is_none() {
-            self.wrong_type(key, "a list of whole numbers", value);
+            self.wrong_type(
+                key,
+                "a list of whole numbers",
+                &format!("{key} = [0, 1]"),
+                value,
+            );
         }
         counts
     }
@@ -288,7 +311,7 @@ impl<'r, 's> Section<'r, 's> {
     pub(super) fn section(&self, key: &'static str) -> Option<Section<'r, 's>> {
         let value = self.value(key)?;
         let Some(table) = value.get_ref().as_table() else {
-            self.wrong_type(key, &format!("a table, [{key}]"), value);
+            self.wrong_type(key, "a table", &format!("[{key}]"), value);
             return None;
         };
         Some(Section::new(
@@ -316,7 +339,7 @@ impl<'r, 's> Section<'r, 's> {
                 .collect::<Option<Vec<_>>>()
         });
         let Some(tables) = tables else {
-            self.wrong_type(key, &format!("a list of tables, [[{key}]]"), value);
+            self.wrong_type(key, "a list of tables", &format!("[[{key}]]"), value);
             return Vec::new();
         };
         tables

@@ -1,8 +1,6 @@
 //! What each command says about itself.
 
-mod support;
-
-use support::Folder;
+use crate::support::Folder;
 
 #[test]
 fn help() {

@@ -1,8 +1,6 @@
 //! Malformed input of every kind: each message names the line or field, the cause and the next step.
 
-mod support;
-
-use support::Folder;
+use crate::support::Folder;
 
 const GOOD: &str =
     r#"{"messages":[{"role":"user","content":"Hi"},{"role":"assistant","content":"Hello!"}]}"#;
