@@ -58,7 +58,7 @@ pub enum Command {
     Gate(gate::Arguments),
     /// Ask a model, once or in a conversation
     Chat(chat::Arguments),
-    /// Check and preview training data
+    /// Check, preview and simulate training data
     #[command(subcommand)]
     Data(data::Command),
     /// List the models on this machine

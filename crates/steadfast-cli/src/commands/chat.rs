@@ -8,7 +8,7 @@ use clap::Args;
 use serde::Serialize;
 use std::io::{BufRead, IsTerminal};
 use std::path::PathBuf;
-use steadfast::conversations::{Message, Role};
+use steadfast::conversations::{Message, Role, tokens};
 use steadfast::models::generate::{GenerateOptions, generate};
 use steadfast::models::{Adapter, LanguageModel, resolve};
 use steadfast::{Error, Result};
@@ -110,8 +110,7 @@ pub fn run(arguments: &Arguments, global: Global) -> Result<()> {
 impl Chat<'_> {
     fn answer(&mut self, prompt: &str) -> Result<Answer> {
         self.messages.push(Message::new(Role::User, prompt));
-        let text = self.model.template.render(&self.messages, true)?;
-        let tokens = self.model.tokenizer.encode(&text)?;
+        let tokens = tokens::prompt(&self.model, &self.messages)?;
         let context = self.model.config.context;
         if tokens.len() + self.arguments.max_tokens > context {
             return Err(Error::user(format!(

@@ -6,6 +6,7 @@ pub mod completions;
 pub mod data;
 pub mod data_check;
 pub mod data_preview;
+pub mod data_simulate;
 pub mod doctor;
 pub mod gate;
 pub mod measure;

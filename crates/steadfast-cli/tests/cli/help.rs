@@ -19,7 +19,7 @@ fn help() {
         &["runs"],
         &["doctor"],
         &["completions"],
-        &["study", "--preset", "quick"],
+        &["data", "simulate"],
     ];
     let folder = Folder::new();
     for command in commands {

@@ -49,7 +49,7 @@ mistake!(recipe_steps_and_epochs, "r.toml" => format!("{ARM}steps = 4\nepochs = 
 mistake!(recipe_no_arm, "r.toml" => "name = \"x\"\n", "study", "r.toml");
 mistake!(recipe_foreign_hyperparameter, "r.toml" => format!("{ARM}rho = 0.1\n"), "study", "r.toml");
 mistake!(recipe_missing_data, "r.toml" => format!("{ARM}[data]\npaths = [\"nowhere.jsonl\"]\n"), "study", "r.toml");
-mistake!(recipe_many, "r.toml" => "name = \"a/b\"\nseeds = [1, 1]\n[retain]\nprompts = 0\n[[arms]]\nmethod = 3\ntargets = [\"q_porj\"]\nwarmup = 2\n[[suites]]\nname = \"hotl\"\nlimit = 0\n", "study", "r.toml");
+mistake!(recipe_many, "r.toml" => "name = \"a/b\"\nseeds = [1, 1]\n[retain]\nprompts = 0\n[[arms]]\nmethod = 3\ntargets = [\"q_porj\"]\nwarmup = 2\n[[suites]]\nname = \"bookng\"\nlimit = 0\n", "study", "r.toml");
 
 // Models.
 mistake!(model_missing_path, "x" => "", "chat", "--model", "./nowhere.gguf", "Hi");
@@ -64,7 +64,7 @@ mistake!(flag_steps_and_epochs, "d.jsonl" => GOOD, "tune", "--data", "d.jsonl", 
 mistake!(flag_max_loss, "b.json" => "{}", "gate", "b.json", "b.json", "--max-loss", "safety");
 mistake!(flag_unknown_axis, "b.json" => "{}", "gate", "b.json", "b.json", "--max-loss", "safty=2");
 mistake!(flag_unknown_suite, "x" => "", "measure", "--suite", "arc_easy");
-mistake!(flag_limit_zero, "x" => "", "measure", "--limit", "0", "--suite", "hotl");
+mistake!(flag_limit_zero, "x" => "", "measure", "--limit", "0", "--suite", "bookng");
 mistake!(flag_misspelt, "x" => "", "study", "--presset", "quick");
 mistake!(flag_unknown_command, "x" => "", "messure");
 mistake!(flag_many, "x" => "", "tune", "--data", "nowhere.jsonl", "--method", "lorra", "--learning-rate", "-1", "--steps", "0");

@@ -1,12 +1,13 @@
 //! `manifest.json`: what a run was asked to do, and on which inputs.
 
+use super::atomic;
 use crate::settings::StudySettings;
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::{Read, Write};
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 /// The value of `format`.
@@ -100,15 +101,10 @@ impl Manifest {
     /// Writes the manifest into `run`, whole or not at all.
     pub fn write(&self, run: &Path) -> Result<()> {
         let path = run.join(FILE);
-        let failed = |cause| Error::file("write", &path, cause);
-        let text = serde_json::to_string_pretty(self)
+        let mut text = serde_json::to_string_pretty(self)
             .map_err(|cause| Error::bug("the manifest has no JSON form").because(cause))?;
-        let mut file = tempfile::NamedTempFile::new_in(run).map_err(failed)?;
-        file.write_all(text.as_bytes()).map_err(failed)?;
-        file.write_all(b"\n").map_err(failed)?;
-        file.as_file().sync_all().map_err(failed)?;
-        file.persist(&path).map_err(|error| failed(error.error))?;
-        Ok(())
+        text.push('\n');
+        atomic::write(&path, text.as_bytes())
     }
 }
 

@@ -73,7 +73,7 @@ impl RetainSettings {
 }
 
 /// The suites in the repository, by name.
-pub const SHIPPED_SUITES: [&str; 4] = ["hotel", "statements", "requests", "questions"];
+pub const SHIPPED_SUITES: [&str; 4] = ["booking", "statements", "requests", "questions"];
 
 /// A whole study, validated.
 #[derive(Clone, Debug, PartialEq, Serialize)]
