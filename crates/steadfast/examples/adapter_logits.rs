@@ -22,7 +22,13 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             .decoder
             .hidden(prompt, &[prompt.len()], Some(&adapter), None)?;
         let last = hidden.narrow(0, prompt.len() - 1, 1)?;
-        rows.push(model.decoder.logits(&last)?.flatten_all()?.to_vec1::<f32>()?);
+        rows.push(
+            model
+                .decoder
+                .logits(&last)?
+                .flatten_all()?
+                .to_vec1::<f32>()?,
+        );
     }
     println!("{}", serde_json::to_string(&rows)?);
     Ok(())

@@ -51,7 +51,10 @@ impl Store {
             }
             Ok(None) => {}
             Err(reason) => listener.on(Event::Warning {
-                message: format!("{} is damaged ({reason}): computing it again", path.display()),
+                message: format!(
+                    "{} is damaged ({reason}): computing it again",
+                    path.display()
+                ),
             }),
         }
         let value = compute()?;
@@ -60,7 +63,10 @@ impl Store {
         })?;
         std::fs::create_dir_all(&self.folder)
             .map_err(|cause| Error::file("create", &self.folder, cause))?;
-        atomic::write(&path, format!("{}\n{payload}\n", digest(&payload)).as_bytes())?;
+        atomic::write(
+            &path,
+            format!("{}\n{payload}\n", digest(&payload)).as_bytes(),
+        )?;
         serde_json::from_str(&payload).map_err(|cause| {
             Error::bug(format!("the result of {stage} cannot be read back")).because(cause)
         })
@@ -72,7 +78,13 @@ impl Store {
         })?;
         let name: String = stage
             .chars()
-            .map(|letter| if letter.is_ascii_alphanumeric() { letter } else { '-' })
+            .map(|letter| {
+                if letter.is_ascii_alphanumeric() {
+                    letter
+                } else {
+                    '-'
+                }
+            })
             .collect();
         let key = digest(&format!("{FORMAT}\n{stage}\n{inputs}"));
         Ok(self.folder.join(format!("{name}-{}.json", &key[..16])))
