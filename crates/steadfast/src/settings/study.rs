@@ -73,7 +73,15 @@ impl RetainSettings {
 }
 
 /// The suites in the repository, by name.
-pub const SHIPPED_SUITES: [&str; 4] = ["booking", "statements", "requests", "questions"];
+pub const SHIPPED_SUITES: [&str; 7] = [
+    "booking",
+    "statements",
+    "requests",
+    "general_choice",
+    "general_cloze",
+    "general_short",
+    "general_open",
+];
 
 /// A whole study, validated.
 #[derive(Clone, Debug, PartialEq, Serialize)]
