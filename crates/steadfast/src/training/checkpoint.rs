@@ -1,1 +1,207 @@
 //! Checkpoints: written atomically, read back bit for bit.
+//!
+//! `checkpoint-N/` holds `state.safetensors` (parameters and both moments, by name) and `state.json`
+//! (where the run stands, and the digest of the tensors). The folder appears by one rename, so a
+//! kill leaves it whole or absent; a damaged one is passed over for the one before it.
+
+use super::optimizer::AdamW;
+use crate::events::{Event, Listener};
+use crate::methods::Parameters;
+use crate::models::resolve::sha256_of;
+use crate::runs::atomic;
+use crate::{Error, Result};
+use candle_core::{Device, Tensor};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+const FORMAT: &str = "steadfast.checkpoint/1";
+const TENSORS: &str = "state.safetensors";
+const STATE: &str = "state.json";
+/// Older checkpoints than the last few are removed.
+const KEPT: usize = 2;
+
+/// Where a run stands between two steps.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Progress {
+    /// Steps done.
+    pub step: usize,
+    /// Tokens read so far.
+    pub tokens: u64,
+    /// Training loss of each step, nats a token.
+    pub losses: Vec<f64>,
+    /// (step, validation loss in nats a token).
+    pub validation: Vec<(usize, f64)>,
+    /// Seconds spent, over all sittings.
+    pub seconds: f64,
+}
+
+#[derive(Serialize, Deserialize)]
+struct State {
+    format: String,
+    /// Digest of the settings and the data: another run's checkpoint is never taken for this one's.
+    run: String,
+    /// SHA-256 of the tensor file.
+    tensors: String,
+    weight_decay: f64,
+    #[serde(flatten)]
+    progress: Progress,
+}
+
+/// All that a step depends on.
+#[derive(Clone, Debug)]
+pub struct Checkpoint {
+    /// Where the run stands.
+    pub progress: Progress,
+    /// The moving tensors.
+    pub parameters: Parameters,
+    /// The optimiser with its moments.
+    pub optimizer: AdamW,
+    /// The parameters at the best validation so far, where early stopping wants them.
+    pub best: Option<Parameters>,
+}
+
+impl Checkpoint {
+    /// Writes `checkpoint-<step>` into `folder` and removes those that are no longer needed.
+    pub fn write(&self, folder: &Path, run: &str, weight_decay: f64) -> Result<PathBuf> {
+        let target = folder.join(format!("checkpoint-{}", self.progress.step));
+        let failed = |cause: std::io::Error| {
+            Error::file("write", &target, cause)
+                .hint("check the room on the disk; training goes on from the checkpoint before")
+        };
+        std::fs::create_dir_all(folder).map_err(failed)?;
+        let work = tempfile::Builder::new()
+            .prefix(".checkpoint-")
+            .tempdir_in(folder)
+            .map_err(failed)?;
+        let [first, second] = self.optimizer.moments();
+        let mut tensors: BTreeMap<String, Tensor> = BTreeMap::new();
+        let groups = [("parameter", Some(&self.parameters)), ("first", Some(first)), ("second", Some(second)), ("best", self.best.as_ref())];
+        for (group, named) in groups {
+            for (name, tensor) in named.into_iter().flatten() {
+                let tensor = tensor.to_device(&Device::Cpu)?.contiguous()?;
+                tensors.insert(format!("{group}:{name}"), tensor);
+            }
+        }
+        let bytes = safetensors::serialize(&tensors, None)
+            .map_err(|cause| Error::bug("a checkpoint cannot be serialized").because(cause))?;
+        atomic::write(&work.path().join(TENSORS), &bytes)?;
+        let state = State {
+            format: FORMAT.into(),
+            run: run.into(),
+            tensors: crate::runs::store::digest(&bytes),
+            weight_decay,
+            progress: self.progress.clone(),
+        };
+        let text = serde_json::to_string_pretty(&state)
+            .map_err(|cause| Error::bug("a checkpoint has no JSON form").because(cause))?;
+        atomic::write(&work.path().join(STATE), text.as_bytes())?;
+        if target.exists() {
+            // Only a damaged checkpoint of the same step can stand here.
+            std::fs::remove_dir_all(&target).map_err(failed)?;
+        }
+        std::fs::rename(work.path(), &target).map_err(failed)?;
+        std::fs::File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed)?;
+        let mut steps = steps_in(folder);
+        let newest = steps.len().saturating_sub(KEPT);
+        for step in steps.drain(..newest) {
+            // A leftover only costs room.
+            let _ = std::fs::remove_dir_all(folder.join(format!("checkpoint-{step}")));
+        }
+        Ok(target)
+    }
+
+    /// The newest whole checkpoint of this run in `folder`.
+    pub fn latest(folder: &Path, run: &str, listener: &dyn Listener) -> Result<Option<Self>> {
+        for step in steps_in(folder).into_iter().rev() {
+            let path = folder.join(format!("checkpoint-{step}"));
+            match Self::read(&path, run) {
+                Ok(Some(checkpoint)) => return Ok(Some(checkpoint)),
+                Ok(None) => listener.on(Event::Warning {
+                    message: format!("{} belongs to other settings or data: passed over", path.display()),
+                }),
+                Err(error) => listener.on(Event::Warning {
+                    message: format!("{} is damaged ({error}): passed over", path.display()),
+                }),
+            }
+        }
+        Ok(None)
+    }
+
+    fn read(path: &Path, run: &str) -> Result<Option<Self>> {
+        let file = path.join(STATE);
+        let text = std::fs::read_to_string(&file).map_err(|cause| Error::file("read", &file, cause))?;
+        let state: State = serde_json::from_str(&text)
+            .map_err(|cause| Error::user("the state is not readable").at(&file).because(cause))?;
+        if state.format != FORMAT || state.run != run {
+            return Ok(None);
+        }
+        let tensors = path.join(TENSORS);
+        if sha256_of(&tensors)? != state.tensors {
+            return Err(Error::user("its digest does not match").at(&tensors));
+        }
+        let mut groups: BTreeMap<String, Parameters> = BTreeMap::new();
+        for (name, tensor) in candle_core::safetensors::load(&tensors, &Device::Cpu)? {
+            let Some((group, name)) = name.split_once(':') else {
+                return Err(Error::user(format!("the tensor {name} is unknown")).at(&tensors));
+            };
+            groups.entry(group.to_owned()).or_default().insert(name.to_owned(), tensor);
+        }
+        let mut take = |group: &str| groups.remove(group).unwrap_or_default();
+        let parameters = take("parameter");
+        let moments = [take("first"), take("second")];
+        let best = Some(take("best")).filter(|best| !best.is_empty());
+        Ok(Some(Self {
+            optimizer: AdamW::restore(state.weight_decay, state.progress.step as u64, moments),
+            progress: state.progress,
+            parameters,
+            best,
+        }))
+    }
+}
+
+/// Steps of the checkpoints in `folder`, in order.
+fn steps_in(folder: &Path) -> Vec<usize> {
+    let mut steps: Vec<usize> = std::fs::read_dir(folder)
+        .into_iter()
+        .flatten()
+        .filter_map(|entry| entry.ok()?.file_name().to_str()?.strip_prefix("checkpoint-")?.parse().ok())
+        .collect();
+    steps.sort_unstable();
+    steps
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::events::Silent;
+
+    fn at(step: usize) -> Checkpoint {
+        let tensor = Tensor::new(&[1f32 / 3., step as f32], &Device::Cpu).unwrap();
+        let named = Parameters::from([("w".to_owned(), tensor)]);
+        let mut optimizer = AdamW::new(0.0);
+        optimizer.update(&named, &named, 0.1).unwrap();
+        let progress = Progress { step, tokens: 7, losses: vec![0.1 + 0.2], validation: vec![], seconds: 1.0 };
+        Checkpoint { progress, parameters: named, optimizer, best: None }
+    }
+
+    #[test]
+    fn the_newest_whole_one_is_read_back_and_a_damaged_one_passed_over() {
+        let folder = tempfile::tempdir().unwrap();
+        for step in [1, 2, 3] {
+            at(step).write(folder.path(), "run", 0.0).unwrap();
+        }
+        assert_eq!(steps_in(folder.path()), [2, 3]);
+        let read = Checkpoint::latest(folder.path(), "run", &Silent).unwrap().unwrap();
+        assert_eq!(read.progress, at(3).progress);
+        assert_eq!(read.parameters["w"].to_vec1::<f32>().unwrap(), [1. / 3., 3.]);
+
+        let tensors = folder.path().join("checkpoint-3").join(TENSORS);
+        let mut bytes = std::fs::read(&tensors).unwrap();
+        *bytes.last_mut().unwrap() ^= 1;
+        std::fs::write(&tensors, bytes).unwrap();
+        let read = Checkpoint::latest(folder.path(), "run", &Silent).unwrap().unwrap();
+        assert_eq!(read.progress.step, 2);
+        assert!(Checkpoint::latest(folder.path(), "another", &Silent).unwrap().is_none());
+    }
+}

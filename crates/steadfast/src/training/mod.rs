@@ -2,5 +2,8 @@
 
 pub mod checkpoint;
 pub mod optimizer;
+pub mod plan;
 pub mod schedule;
 pub mod train;
+
+pub use train::{Anchors, Summary, Trained, train};

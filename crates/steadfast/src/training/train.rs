@@ -1,1 +1,395 @@
-//! The loop: batches in, a moved method out.
+//! The loop: batches in, a moved method out. It knows no method by name.
+
+use super::checkpoint::{Checkpoint, Progress};
+use super::optimizer::AdamW;
+use super::plan::{Batch, Order, Plan, Span};
+use super::schedule::learning_rate;
+use crate::conversations::packing::{Packed, Target};
+use crate::conversations::tokens::Example;
+use crate::events::{Event, Listener};
+use crate::methods::{Method, Parameters};
+use crate::models::adapter::{Adapter, AdapterGradients};
+use crate::models::decoder::Decoder;
+use crate::settings::arm::{Hyperparameters, Length};
+use crate::{Error, Result};
+use candle_core::Tensor;
+use std::path::Path;
+use std::time::Instant;
+
+/// Retained replies that hold the model in place: KL(base ‖ tuned) on their tokens is added to the loss.
+///
+/// The teacher is the base itself, given by its final hidden states: the output head is frozen, so
+/// they stand for the whole distribution in 1/85 of the room.
+#[derive(Debug, Default)]
+pub struct Anchors {
+    /// The retained sequences.
+    pub replies: Vec<Anchor>,
+    /// Retained tokens read for each training token.
+    pub share: f64,
+    /// Weight of the mean KL in the loss.
+    pub weight: f64,
+}
+
+/// One retained reply with its prompt.
+#[derive(Debug)]
+pub struct Anchor {
+    /// Prompt and reply.
+    pub tokens: Vec<u32>,
+    /// Rows whose next token belongs to the reply.
+    pub rows: Vec<u32>,
+    /// The base's final hidden states at those rows, [rows, hidden].
+    pub teacher: Tensor,
+}
+
+impl Anchor {
+    /// Reads the base once over prompt and reply. `None` for an empty reply.
+    pub fn new(decoder: &Decoder, prompt: &[u32], reply: &[u32]) -> Result<Option<Self>> {
+        if prompt.is_empty() || reply.is_empty() {
+            return Ok(None);
+        }
+        let tokens: Vec<u32> = prompt.iter().chain(reply).copied().collect();
+        let first = prompt.len() - 1;
+        let rows: Vec<u32> = (first..first + reply.len()).map(|row| row as u32).collect();
+        let hidden = decoder.hidden(&tokens, &[tokens.len()], None, None)?;
+        let teacher = hidden.narrow(0, first, reply.len())?.contiguous()?;
+        Ok(Some(Self { tokens, rows, teacher }))
+    }
+}
+
+/// What one training run is made of.
+pub struct Task<'a> {
+    /// The network.
+    pub decoder: &'a Decoder,
+    /// Conversations to learn.
+    pub examples: &'a [Example],
+    /// Conversations held out for the validation loss.
+    pub validation: &'a [Example],
+    /// Retained replies, if any.
+    pub anchors: &'a Anchors,
+    /// How to train.
+    pub hyperparameters: &'a Hyperparameters,
+    /// Of the data order.
+    pub seed: u64,
+    /// Where checkpoints go.
+    pub folder: &'a Path,
+    /// Digest of everything that decides the result; a checkpoint of another run is never taken up.
+    pub run: &'a str,
+    /// Go on from the newest checkpoint.
+    pub resume: bool,
+}
+
+/// What training cost and how it went.
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+pub struct Summary {
+    /// Tokens read, retained ones included.
+    pub tokens: u64,
+    /// Optimiser steps.
+    pub steps: usize,
+    /// Wall time over all sittings.
+    pub seconds: f64,
+    /// Loss of each step, nats a token.
+    pub losses: Vec<f64>,
+    /// (step, validation loss).
+    pub validation: Vec<(usize, f64)>,
+}
+
+/// A finished run.
+pub type Trained = Summary;
+
+/// Trains `method` in place.
+pub fn train(task: &Task<'_>, method: &mut dyn Method, listener: &dyn Listener) -> Result<Trained> {
+    let settings = task.hyperparameters;
+    let plan = plan(task)?;
+    let steps = plan.steps.len();
+    let warmup = (steps as f64 * settings.warmup).round() as usize;
+    let mut state = start(task, method, listener)?;
+    if state.progress.step > 0 {
+        listener.on(Event::Note {
+            message: format!("going on from step {} of {steps}", state.progress.step),
+        });
+    }
+    let every = (steps / 8).clamp(1, 25);
+    listener.on(Event::StageStarted {
+        stage: format!("training {}", method.name()),
+        total: steps as u64,
+        unit: "steps",
+    });
+    for step in state.progress.step..steps {
+        if stops_early(settings, &state.progress) {
+            break;
+        }
+        let started = Instant::now();
+        let rate = learning_rate(settings.learning_rate, step, steps, warmup);
+        let outcome = one_step(task, method, &mut state.optimizer, &plan.steps[step], rate)
+            .map_err(|error| not_a_number(error, step))?;
+        state.progress.step = step + 1;
+        state.progress.tokens += outcome.tokens as u64;
+        state.progress.losses.push(outcome.loss);
+        let elapsed = started.elapsed().as_secs_f64();
+        state.progress.seconds += elapsed;
+        listener.on(Event::TrainingStep {
+            step: step + 1,
+            steps,
+            loss: outcome.loss,
+            penalty: outcome.penalty,
+            learning_rate: rate,
+            gradient_norm: outcome.gradient_norm,
+            tokens: outcome.tokens,
+            tokens_per_second: outcome.tokens as f64 / elapsed,
+        });
+        listener.on(Event::StageAdvanced { done: step as u64 + 1 });
+        let last = step + 1 == steps;
+        let validates = last || (settings.validate_every > 0 && (step + 1) % settings.validate_every == 0);
+        if validates && !task.validation.is_empty() {
+            validate(task, method, &mut state, listener)?;
+        }
+        if last || (step + 1) % every == 0 {
+            state.parameters = method.parameters().clone();
+            let path = state.write(task.folder, task.run, settings.weight_decay)?;
+            listener.on(Event::CheckpointSaved { step: step + 1, path });
+        }
+    }
+    if let Some(best) = state.best.take() {
+        method.set_parameters(best)?;
+    }
+    listener.on(Event::StageFinished {
+        stage: format!("training {}", method.name()),
+        reused: false,
+    });
+    Ok(Summary {
+        tokens: state.progress.tokens,
+        steps: state.progress.step,
+        seconds: state.progress.seconds,
+        losses: state.progress.losses,
+        validation: state.progress.validation,
+    })
+}
+
+fn plan(task: &Task<'_>) -> Result<Plan> {
+    let settings = task.hyperparameters;
+    let lengths: Vec<usize> = task.examples.iter().map(|example| example.tokens.len()).collect();
+    let anchor_lengths: Vec<usize> = task.anchors.replies.iter().map(|anchor| anchor.tokens.len()).collect();
+    let plan = Plan::new(&Order {
+        lengths: &lengths,
+        anchor_lengths: &anchor_lengths,
+        span: match settings.length {
+            Length::Steps(steps) => Span::Steps(steps),
+            Length::Epochs(epochs) => Span::Epochs(epochs),
+        },
+        batch_tokens: settings.batch_tokens,
+        accumulation: settings.gradient_accumulation,
+        anchor_share: task.anchors.share,
+        seed: task.seed,
+    });
+    if plan.steps.is_empty() {
+        return Err(Error::user("there is nothing to train on")
+            .hint("give at least one conversation and one step"));
+    }
+    Ok(plan)
+}
+
+/// The newest checkpoint, put into the method; or the beginning.
+fn start(task: &Task<'_>, method: &mut dyn Method, listener: &dyn Listener) -> Result<Checkpoint> {
+    if task.resume
+        && let Some(checkpoint) = Checkpoint::latest(task.folder, task.run, listener)?
+    {
+        method.set_parameters(checkpoint.parameters.clone())?;
+        return Ok(checkpoint);
+    }
+    Ok(Checkpoint {
+        progress: Progress {
+            step: 0,
+            tokens: 0,
+            losses: Vec::new(),
+            validation: Vec::new(),
+            seconds: 0.0,
+        },
+        parameters: method.parameters().clone(),
+        optimizer: AdamW::new(task.hyperparameters.weight_decay),
+        best: None,
+    })
+}
+
+struct StepOutcome {
+    loss: f64,
+    penalty: f64,
+    gradient_norm: f64,
+    tokens: usize,
+}
+
+/// The loss is the mean over all learnt tokens of the step, however they fall into batches: a batch
+/// with few of them counts for few.
+fn one_step(
+    task: &Task<'_>,
+    method: &mut dyn Method,
+    optimizer: &mut AdamW,
+    batches: &[Batch],
+    rate: f64,
+) -> Result<StepOutcome> {
+    let adapter = method.adapter()?;
+    let learnt = |batch: &Batch| -> usize {
+        batch
+            .examples
+            .iter()
+            .map(|index| task.examples[*index].learn.iter().skip(1).filter(|learn| **learn).count())
+            .sum()
+    };
+    let anchored = |batch: &Batch| -> usize {
+        batch.anchors.iter().map(|index| task.anchors.replies[*index].rows.len()).sum()
+    };
+    let shares = Shares {
+        target: 1.0 / batches.iter().map(learnt).sum::<usize>().max(1) as f64,
+        anchor: task.anchors.weight / batches.iter().map(anchored).sum::<usize>().max(1) as f64,
+    };
+    let mut gradients = AdapterGradients::new();
+    let (mut loss, mut divergence, mut tokens) = (0.0, 0.0, 0);
+    for batch in batches {
+        let outcome = one_batch(task, &adapter, batch, &shares)?;
+        loss += outcome.loss;
+        divergence += outcome.divergence;
+        tokens += outcome.tokens;
+        add(&mut gradients, outcome.gradients)?;
+    }
+    let (gradients, penalty) = method.pull_back(&gradients)?;
+    let norm = norm(&gradients)?;
+    if !loss.is_finite() || !norm.is_finite() {
+        return Err(Error::user("the loss is not a number"));
+    }
+    let clip = task.hyperparameters.clip;
+    let gradients = if clip > 0.0 && norm > clip { scaled(gradients, clip / norm)? } else { gradients };
+    let updated = optimizer.update(method.parameters(), &gradients, rate)?;
+    method.set_parameters(updated)?;
+    Ok(StepOutcome {
+        loss,
+        penalty: penalty.value + divergence,
+        gradient_norm: norm,
+        tokens,
+    })
+}
+
+struct Shares {
+    target: f64,
+    anchor: f64,
+}
+
+struct BatchOutcome {
+    loss: f64,
+    divergence: f64,
+    tokens: usize,
+    gradients: AdapterGradients,
+}
+
+fn one_batch(task: &Task<'_>, adapter: &Adapter, batch: &Batch, shares: &Shares) -> Result<BatchOutcome> {
+    let mut packed = Packed::default();
+    for index in &batch.examples {
+        packed.push(&task.examples[*index]);
+    }
+    for target in &mut packed.targets {
+        target.weight = shares.target as f32;
+    }
+    let mut rows = Vec::new();
+    let mut teachers = Vec::new();
+    for index in &batch.anchors {
+        let anchor = &task.anchors.replies[*index];
+        let start = packed.tokens.len() as u32;
+        packed.tokens.extend_from_slice(&anchor.tokens);
+        packed.lengths.push(anchor.tokens.len());
+        rows.extend(anchor.rows.iter().map(|row| start + row));
+        teachers.push(anchor.teacher.clone());
+    }
+    let (hidden, kept) = task.decoder.forward(&packed, adapter)?;
+    let (loss, mut gradient) = task.decoder.cross_entropy(&hidden, &packed.targets)?;
+    let mut divergence = 0.0;
+    if !rows.is_empty() {
+        let teacher = Tensor::cat(&teachers, 0)?;
+        let (value, pull) = task.decoder.divergence(&hidden, &rows, &teacher, shares.anchor)?;
+        divergence = value;
+        gradient = (gradient + pull)?;
+    }
+    let gradients = task.decoder.backward(kept, &gradient, adapter)?;
+    Ok(BatchOutcome {
+        loss,
+        divergence,
+        tokens: packed.tokens.len(),
+        gradients,
+    })
+}
+
+fn add(sum: &mut AdapterGradients, more: AdapterGradients) -> Result<()> {
+    for (name, gradient) in more {
+        let total = match sum.remove(&name) {
+            Some(before) => (before + gradient)?,
+            None => gradient,
+        };
+        sum.insert(name, total);
+    }
+    Ok(())
+}
+
+fn norm(gradients: &Parameters) -> Result<f64> {
+    let mut squares = 0.0;
+    for gradient in gradients.values() {
+        squares += f64::from(gradient.sqr()?.sum_all()?.to_scalar::<f32>()?);
+    }
+    Ok(squares.sqrt())
+}
+
+fn scaled(gradients: Parameters, factor: f64) -> Result<Parameters> {
+    gradients
+        .into_iter()
+        .map(|(name, gradient)| Ok((name, (gradient * factor)?)))
+        .collect()
+}
+
+fn not_a_number(error: Error, step: usize) -> Error {
+    if error.message != "the loss is not a number" {
+        return error;
+    }
+    Error::user(format!("the loss is not a number at step {}", step + 1))
+        .hint("lower the learning rate or the clip; the checkpoint before this step is kept")
+}
+
+/// Validation loss (nats a learnt token) of the method as it stands.
+fn validate(task: &Task<'_>, method: &dyn Method, state: &mut Checkpoint, listener: &dyn Listener) -> Result<()> {
+    let adapter = method.adapter()?;
+    let (mut sum, mut count) = (0.0, 0);
+    let mut packed = Packed::default();
+    for (index, example) in task.validation.iter().enumerate() {
+        packed.push(example);
+        let full = packed.tokens.len() >= task.hyperparameters.batch_tokens;
+        if !full && index + 1 < task.validation.len() {
+            continue;
+        }
+        let Packed { tokens, lengths, targets } = std::mem::take(&mut packed);
+        let hidden = task.decoder.hidden(&tokens, &lengths, Some(&adapter), None)?;
+        sum += negative_log_likelihood(task.decoder, &hidden, &targets)?;
+        count += targets.len();
+    }
+    let loss = sum / count.max(1) as f64;
+    let step = state.progress.step;
+    let best = state.progress.validation.iter().all(|(_, before)| loss < *before);
+    state.progress.validation.push((step, loss));
+    if best && task.hyperparameters.early_stopping.is_some() {
+        state.best = Some(method.parameters().clone());
+    }
+    listener.on(Event::ValidationLoss { step, loss });
+    Ok(())
+}
+
+fn negative_log_likelihood(decoder: &Decoder, hidden: &Tensor, targets: &[Target]) -> Result<f64> {
+    let scored = decoder.log_probabilities(hidden, targets)?;
+    Ok(-scored.iter().map(|(log_probability, _)| log_probability).sum::<f64>())
+}
+
+/// Whether the last `patience` validations brought nothing better than one before them.
+fn stops_early(settings: &Hyperparameters, progress: &Progress) -> bool {
+    let Some(patience) = settings.early_stopping else {
+        return false;
+    };
+    let losses: Vec<f64> = progress.validation.iter().map(|(_, loss)| *loss).collect();
+    let Some(split) = losses.len().checked_sub(patience).filter(|split| *split > 0) else {
+        return false;
+    };
+    let least = |part: &[f64]| part.iter().copied().fold(f64::INFINITY, f64::min);
+    least(&losses[split..]) >= least(&losses[..split])
+}
