@@ -241,3 +241,35 @@ pub(super) fn optional_json(path: &Path) -> Result<serde_json::Value> {
             .because(cause)
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::events::Silent;
+    use crate::models::resolve;
+
+    #[derive(serde::Deserialize)]
+    struct Case {
+        text: String,
+        ids: Vec<u32>,
+    }
+
+    #[test]
+    fn ids_equal_those_of_transformers() {
+        let golden = include_str!("../../../../tests/golden/tokenizer.json");
+        let cases: Vec<Case> = serde_json::from_str(golden).unwrap();
+        let located = resolve::locate(None, &Silent).unwrap();
+        let tokenizer = Tokenizer::read(&located.path).unwrap();
+        assert!(cases.len() >= 30);
+        for case in cases {
+            assert_eq!(tokenizer.encode(&case.text).unwrap(), case.ids, "{:?}", case.text);
+        }
+    }
+
+    #[test]
+    fn a_turn_ends_with_the_end_of_turn_token() {
+        let located = resolve::locate(None, &Silent).unwrap();
+        let tokenizer = Tokenizer::read(&located.path).unwrap();
+        assert_eq!(tokenizer.stop.first(), tokenizer.inner.token_to_id("<|im_end|>").as_ref());
+    }
+}
