@@ -229,7 +229,12 @@ fn items_json(results: &Results, items: &[ItemRow]) -> Value {
             value
         })
         .collect();
-    json!({ "arms": arms, "items": rows })
+    let colours: Vec<usize> = results
+        .arms
+        .iter()
+        .map(|arm| figures::colour(results, arm))
+        .collect();
+    json!({ "arms": arms, "colours": colours, "items": rows })
 }
 
 /// JSON that can stand inside a script element: no `<`, `>`, `&`, and no line separators.
