@@ -6,7 +6,7 @@ use crate::reports::results::{FrontierPoint, Results};
 use crate::reports::svg::{self, Anchor, Element, label, line};
 
 const WIDTH: f64 = 360.0;
-const LEFT: f64 = 46.0;
+const LEFT: f64 = 48.0;
 const RIGHT: f64 = 14.0;
 const PLOT_HEIGHT: f64 = 190.0;
 
@@ -72,10 +72,7 @@ pub fn frontier_panel(results: &Results, axis: Axis, palette: &Palette) -> Figur
         .collect();
 
     let mut body = Element::new("g");
-    let lines = [format!(
-        "Learnt against kept: proficiency and {}",
-        kept.to_lowercase()
-    )];
+    let lines = ["one point an arm, with 95% intervals".to_owned()];
     let top = heading(&mut body, palette, WIDTH, &format!("{kept} kept"), &lines) + 18.0;
     let bottom = top + PLOT_HEIGHT;
     let across = |value: fn(&Point) -> (f64, Option<[f64; 2]>)| {
@@ -113,7 +110,7 @@ pub fn frontier_panel(results: &Results, axis: Axis, palette: &Palette) -> Figur
             1.0,
         ));
         body.push(label(
-            LEFT - 6.0,
+            LEFT - 9.0,
             y(*tick) + 4.0,
             11.0,
             Anchor::End,

@@ -78,7 +78,7 @@ pub fn axis_table(results: &Results) -> String {
         };
         let _ = write!(
             rows,
-            "<tbody><tr class=\"group\"><th scope=\"rowgroup\" colspan=\"8\">{} <span>{} · {}</span></th></tr>",
+            "<tbody><tr class=\"group\"><th scope=\"rowgroup\" colspan=\"8\"><div class=\"sticky\">{} <span>{} · {}</span></div></th></tr>",
             heading(axis),
             escape(&first.metric.replace('_', " ")),
             escape(&first.suite.replace('+', " + ")),
@@ -107,8 +107,8 @@ pub fn axis_table(results: &Results) -> String {
         rows.push_str("</tbody>");
     }
     format!(
-        "<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"The three axes\"><table><caption>Points, 0 to 100. \
-         A net change is coloured where its interval leaves out zero.</caption>\
+        "<p class=\"note\">Points, 0 to 100. A net change is coloured where its interval leaves out zero.</p>\
+         <div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"The three axes\"><table>\
          <thead><tr><th scope=\"col\">arm</th>{COLUMNS}</tr></thead>{rows}</table></div>"
     )
 }
@@ -138,8 +138,8 @@ pub fn metric_tables(results: &Results) -> String {
         }
         let _ = write!(
             folded,
-            "<details class=\"metrics\"><summary>{}Every metric of {} ({})</summary><div class=\"scroll\" tabindex=\"0\" \
-             role=\"region\" aria-label=\"Metrics of {}\"><table><caption>Shares in points; nll in nats a token.</caption>\
+            "<details class=\"metrics\"><summary>{}Every metric of {} ({})</summary><p class=\"note\">Shares in points; nll in nats a token.</p>\
+             <div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"Metrics of {}\"><table>\
              <thead><tr><th scope=\"col\">metric</th>{COLUMNS}</tr></thead><tbody>{rows}</tbody></table></div></details>",
             dot(results, arm),
             escape(&arm.name),
@@ -192,9 +192,9 @@ pub fn cost_table(results: &Results) -> String {
         );
     }
     format!(
-        "<h3>Drift and training cost</h3><div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"Drift and training cost\">\
-         <table><caption>Drift is the mean KL(base ‖ tuned) in nats a token, on the base's own replies to general and safety \
-         prompts.</caption><thead><tr><th scope=\"col\">arm</th><th scope=\"col\">drift</th><th scope=\"col\">steps</th>\
+        "<h3>Drift and training cost</h3><p class=\"note\">Drift is the mean KL(base ‖ tuned) in nats a token, on the base's own \
+         replies to general and safety prompts.</p><div class=\"scroll\" tabindex=\"0\" role=\"region\" \
+         aria-label=\"Drift and training cost\"><table><thead><tr><th scope=\"col\">arm</th><th scope=\"col\">drift</th><th scope=\"col\">steps</th>\
          <th scope=\"col\">tokens</th><th scope=\"col\">tokens/s</th><th scope=\"col\">time</th><th scope=\"col\">peak memory</th>\
          </tr></thead><tbody>{rows}</tbody></table></div>"
     )
