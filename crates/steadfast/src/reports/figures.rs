@@ -13,6 +13,7 @@ pub use scatter::{frontier, frontier_panel};
 
 use super::results::{Arm, Results};
 use super::svg::{self, Anchor, Element, label};
+use std::collections::BTreeSet;
 
 /// The fonts of a figure. Noto Sans is what PNG files are drawn with; browsers take what they have.
 const FONTS: &str = "'Noto Sans', system-ui, 'Segoe UI', Helvetica, Arial, sans-serif";
@@ -25,6 +26,8 @@ pub const ARM_COLOURS: usize = 8;
 pub struct Palette {
     /// Behind everything; none where the page shows through.
     pub paper: Option<String>,
+    /// Around labels that may cross a line.
+    pub halo: String,
     /// Text and whiskers.
     pub ink: String,
     /// Secondary text.
@@ -46,6 +49,7 @@ impl Palette {
         ];
         Self {
             paper: Some("#ffffff".into()),
+            halo: "#ffffff".into(),
             ink: "#1b1f24".into(),
             muted: "#59626c".into(),
             grid: "#dfe3e8".into(),
@@ -58,6 +62,7 @@ impl Palette {
     pub fn page() -> Self {
         Self {
             paper: None,
+            halo: "var(--paper)".into(),
             ink: "var(--ink)".into(),
             muted: "var(--muted)".into(),
             grid: "var(--grid)".into(),
@@ -68,24 +73,23 @@ impl Palette {
         }
     }
 
-    /// The colour of an arm. Past [`ARM_COLOURS`] arms, arms of one method share a colour.
+    /// The colour of an arm.
     pub fn arm(&self, results: &Results, arm: &Arm) -> &str {
-        let arms = &results.arms;
-        let place = if arms.len() <= ARM_COLOURS {
-            arms.iter().position(|other| other.name == arm.name)
-        } else {
-            let mut methods: Vec<&str> = arms.iter().map(|arm| arm.method.as_str()).collect();
-            methods.dedup();
-            let mut seen: Vec<&str> = Vec::new();
-            for method in methods {
-                if !seen.contains(&method) {
-                    seen.push(method);
-                }
-            }
-            seen.iter().position(|method| *method == arm.method)
-        };
-        &self.arms[place.unwrap_or(0) % self.arms.len()]
+        &self.arms[colour(results, arm) % self.arms.len()]
     }
+}
+
+/// Which of [`ARM_COLOURS`] colours an arm has, the same in every figure, table and list.
+/// Past that many arms, arms of one method share a colour.
+pub fn colour(results: &Results, arm: &Arm) -> usize {
+    let arms = &results.arms;
+    let place = if arms.len() <= ARM_COLOURS {
+        arms.iter().position(|other| other.name == arm.name)
+    } else {
+        let methods: BTreeSet<&str> = arms.iter().map(|arm| arm.method.as_str()).collect();
+        methods.into_iter().position(|method| method == arm.method)
+    };
+    place.unwrap_or(0) % ARM_COLOURS
 }
 
 /// One drawing, with what a screen reader says about it.
@@ -172,6 +176,16 @@ pub fn plain(value: f64, decimals: usize) -> String {
     signed(value, decimals).trim_start_matches('+').to_owned()
 }
 
+/// A bold label in the drawing itself, kept legible where it crosses a line.
+fn callout(palette: &Palette, at: (f64, f64), size: f64, anchor: Anchor, text: &str) -> Element {
+    label(at.0, at.1, size, anchor, &palette.ink, text)
+        .set("font-weight", "700")
+        .set("stroke", &palette.halo)
+        .set("stroke-width", "4")
+        .set("stroke-linejoin", "round")
+        .set("paint-order", "stroke")
+}
+
 /// The heading of a figure: a title, and lines below it. Returns where the drawing may start.
 fn heading(
     body: &mut Element,
@@ -203,8 +217,8 @@ fn ticks(low: f64, high: f64, count: usize) -> Vec<f64> {
         .map(|factor| factor * power)
         .find(|step| *step >= rough * 0.999)
         .unwrap_or(10.0 * power);
-    let first = (low / step - 1e-9).floor() as i64;
-    let last = (high / step + 1e-9).ceil() as i64;
+    let first = (low / step + 1e-9).floor() as i64;
+    let last = (high / step - 1e-9).ceil() as i64;
     (first..=last.max(first + 1))
         .map(|tick| tick as f64 * step)
         .collect()

@@ -131,5 +131,6 @@ fn the_sign_is_wide_and_zero_has_none() {
 fn ticks_are_round_and_cover_the_data() {
     assert_eq!(ticks(0.0, 100.0, 5), [0.0, 20.0, 40.0, 60.0, 80.0, 100.0]);
     let steps = ticks(-3.2, 11.0, 4);
+    assert_eq!(ticks(0.0, 52.0, 5)[0], 0.0, "bars start at zero");
     assert!(steps[0] <= -3.2 && steps[steps.len() - 1] >= 11.0 && steps.contains(&0.0));
 }

@@ -172,17 +172,13 @@ pub fn render(results: &Results, items: &[ItemRow], notes: &Notes) -> Result<Str
 </section>
 <section aria-labelledby="frontier-title">
 <h2 id="frontier-title">Learning against forgetting</h2>
-<p class="lead">To the right, more was learnt; higher up, more was kept. Lines are 95% intervals.</p>
+<p class="lead">To the right, more was learnt; higher up, more was kept.</p>
 <div class="figures two">{panels}</div>
 </section>
 <section aria-labelledby="disturbance-title">
 <h2 id="disturbance-title">What moved inside</h2>
 <div class="columns"><div class="figures one">{disturbance}</div>
 <div>{cost_table}</div></div>
-</section>
-<section aria-labelledby="items-title" id="items">
-<h2 id="items-title">The items themselves</h2>
-{browser}
 </section>
 <section aria-labelledby="caveats-title">
 <h2 id="caveats-title">Caveats</h2>
@@ -191,6 +187,10 @@ pub fn render(results: &Results, items: &[ItemRow], notes: &Notes) -> Result<Str
 <section aria-labelledby="made-title">
 <h2 id="made-title">How this was made</h2>
 {made}
+</section>
+<section aria-labelledby="items-title" id="items">
+<h2 id="items-title">The items themselves</h2>
+{browser}
 </section>
 </main>
 <script type="application/json" id="data">{data}</script>
@@ -229,7 +229,12 @@ fn items_json(results: &Results, items: &[ItemRow]) -> Value {
             value
         })
         .collect();
-    json!({ "arms": arms, "items": rows })
+    let colours: Vec<usize> = results
+        .arms
+        .iter()
+        .map(|arm| figures::colour(results, arm))
+        .collect();
+    json!({ "arms": arms, "colours": colours, "items": rows })
 }
 
 /// JSON that can stand inside a script element: no `<`, `>`, `&`, and no line separators.

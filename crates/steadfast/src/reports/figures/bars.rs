@@ -1,6 +1,6 @@
 //! The article's figure: for each arm a pair of bars, before and after.
 
-use super::{Figure, Palette, heading, plain, signed, ticks};
+use super::{Figure, Palette, callout, heading, plain, signed, ticks};
 use crate::evaluation::Axis;
 use crate::reports::results::{Change, Results};
 use crate::reports::svg::{self, Anchor, Element, label, line, rectangle};
@@ -41,7 +41,11 @@ pub fn before_after(
         title,
         std::slice::from_ref(&subtitle),
     );
-    let top = legend(&mut body, palette, top, chance) + 22.0;
+    let colours: Vec<&str> = pairs
+        .iter()
+        .map(|(arm, _)| palette.arm(results, arm))
+        .collect();
+    let top = legend(&mut body, palette, top, &colours, chance) + 28.0;
     let bottom = top + PLOT_HEIGHT;
 
     let highest = pairs
@@ -138,17 +142,10 @@ pub fn before_after(
                 1.5,
             ));
         body.push(whisker);
+        let at = (centre, y(high.max(change.after)) - 7.0);
+        let net_change = signed(change.net_change, 1);
         body.push(
-            label(
-                centre,
-                y(high.max(change.after)) - 7.0,
-                14.0,
-                Anchor::Middle,
-                &palette.ink,
-                &signed(change.net_change, 1),
-            )
-            .set("font-weight", "700")
-            .set("class", "net-change"),
+            callout(palette, at, 14.0, Anchor::Middle, &net_change).set("class", "net-change"),
         );
         let mut text_y = bottom + 19.0;
         for part in svg::wrap(&arm.name, 12.5, slot - 6.0, 2) {
@@ -230,66 +227,50 @@ fn subtitle(pairs: &[(&crate::reports::results::Arm, &Change)], axis: Axis) -> S
     format!("{metric}, n = {items}")
 }
 
-/// The key, and whether chance is drawn. Returns the line below it.
-fn legend(body: &mut Element, palette: &Palette, y: f64, chance: Option<f64>) -> f64 {
+/// The key: bars, whisker, and chance where it is drawn. Returns the line below it.
+fn legend(
+    body: &mut Element,
+    palette: &Palette,
+    y: f64,
+    colours: &[&str],
+    chance: Option<f64>,
+) -> f64 {
     let middle = y + 2.0;
+    let mut say = |x: f64, text: &str| {
+        body.push(label(
+            x,
+            middle + 4.0,
+            11.0,
+            Anchor::Start,
+            &palette.muted,
+            text,
+        ));
+    };
+    say(26.0, "before");
+    say(86.0, "after");
+    say(134.0, "95% interval");
+    let chance = chance.is_some_and(|chance| chance > 0.0);
+    if chance {
+        say(239.0, "chance");
+        let dashes = line((218.0, middle), (234.0, middle), &palette.ink, 1.0);
+        body.push(dashes.set("stroke-dasharray", "2 3"));
+    }
     body.push(rectangle(12.0, middle - 5.0, 10.0, 10.0, &palette.before));
-    body.push(label(
-        26.0,
-        middle + 4.0,
-        11.0,
-        Anchor::Start,
-        &palette.muted,
-        "before",
-    ));
-    body.push(rectangle(72.0, middle - 5.0, 10.0, 10.0, &palette.arms[0]));
-    body.push(label(
-        86.0,
-        middle + 4.0,
-        11.0,
-        Anchor::Start,
-        &palette.muted,
-        "after",
-    ));
+    // "After" has a colour an arm; the key shows the first few.
+    let first = &colours[..colours.len().min(3)];
+    let sliver = 10.0 / first.len().max(1) as f64;
+    for (index, colour) in first.iter().enumerate() {
+        let x = 72.0 + sliver * index as f64;
+        body.push(rectangle(x, middle - 5.0, sliver, 10.0, colour));
+    }
     body.push(line(
         (126.0, middle - 6.0),
         (126.0, middle + 6.0),
         &palette.ink,
         1.5,
     ));
-    body.push(line(
-        (123.0, middle - 6.0),
-        (129.0, middle - 6.0),
-        &palette.ink,
-        1.5,
-    ));
-    body.push(line(
-        (123.0, middle + 6.0),
-        (129.0, middle + 6.0),
-        &palette.ink,
-        1.5,
-    ));
-    body.push(label(
-        134.0,
-        middle + 4.0,
-        11.0,
-        Anchor::Start,
-        &palette.muted,
-        "95% of the change",
-    ));
-    if chance.is_some_and(|chance| chance > 0.0) {
-        body.push(
-            line((248.0, middle), (264.0, middle), &palette.ink, 1.0)
-                .set("stroke-dasharray", "2 3"),
-        );
-        body.push(label(
-            269.0,
-            middle + 4.0,
-            11.0,
-            Anchor::Start,
-            &palette.muted,
-            "chance",
-        ));
+    for end in [middle - 6.0, middle + 6.0] {
+        body.push(line((123.0, end), (129.0, end), &palette.ink, 1.5));
     }
     y + 10.0
 }

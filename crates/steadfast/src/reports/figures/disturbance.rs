@@ -42,15 +42,20 @@ fn rank(module: &str) -> (usize, &str) {
 fn share(value: f64) -> String {
     let percent = 100.0 * value;
     if percent == 0.0 {
-        "0%".into()
-    } else if percent >= 10.0 {
-        format!("{percent:.0}%")
-    } else if percent >= 0.1 {
-        let text = format!("{percent:.2}");
-        format!("{}%", text.trim_end_matches('0').trim_end_matches('.'))
-    } else {
-        format!("{percent:.0e}%")
+        return "0%".into();
     }
+    if percent < 1e-4 {
+        return format!("{percent:.0e}%");
+    }
+    // Two figures that count, whatever the size.
+    let decimals = (1.0 - percent.log10().floor()).clamp(0.0, 6.0) as usize;
+    let text = format!("{percent:.decimals$}");
+    let text = if text.contains('.') {
+        text.trim_end_matches('0').trim_end_matches('.')
+    } else {
+        &text
+    };
+    format!("{text}%")
 }
 
 /// The relative disturbance of every layer, dark where much moved, on one logarithmic scale for all arms.

@@ -1,12 +1,12 @@
 //! Learning against forgetting: one point an arm, up and to the right is better.
 
-use super::{Figure, Palette, heading, plain, signed, ticks};
+use super::{Figure, Palette, callout, heading, plain, signed, ticks};
 use crate::evaluation::Axis;
 use crate::reports::results::{FrontierPoint, Results};
 use crate::reports::svg::{self, Anchor, Element, label, line};
 
 const WIDTH: f64 = 360.0;
-const LEFT: f64 = 46.0;
+const LEFT: f64 = 48.0;
 const RIGHT: f64 = 14.0;
 const PLOT_HEIGHT: f64 = 190.0;
 
@@ -72,10 +72,7 @@ pub fn frontier_panel(results: &Results, axis: Axis, palette: &Palette) -> Figur
         .collect();
 
     let mut body = Element::new("g");
-    let lines = [format!(
-        "Learnt against kept: proficiency and {}",
-        kept.to_lowercase()
-    )];
+    let lines = ["one point an arm, with 95% intervals".to_owned()];
     let top = heading(&mut body, palette, WIDTH, &format!("{kept} kept"), &lines) + 18.0;
     let bottom = top + PLOT_HEIGHT;
     let across = |value: fn(&Point) -> (f64, Option<[f64; 2]>)| {
@@ -113,7 +110,7 @@ pub fn frontier_panel(results: &Results, axis: Axis, palette: &Palette) -> Figur
             1.0,
         ));
         body.push(label(
-            LEFT - 6.0,
+            LEFT - 9.0,
             y(*tick) + 4.0,
             11.0,
             Anchor::End,
@@ -215,16 +212,30 @@ pub fn frontier_panel(results: &Results, axis: Axis, palette: &Palette) -> Figur
                 ))),
         );
     }
+    let intervals: Vec<[f64; 4]> = points
+        .iter()
+        .flat_map(|point| {
+            let (across, up) = (x(point.x), y(point.y));
+            let horizontal = point
+                .x_interval
+                .map(|[low, high]| [x(low), up - 1.0, x(high), up + 1.0]);
+            let vertical = point
+                .y_interval
+                .map(|[low, high]| [across - 1.0, y(high), across + 1.0, y(low)]);
+            horizontal.into_iter().chain(vertical)
+        })
+        .collect();
     for point in &points {
         let centre = (x(point.x), y(point.y));
         let name = svg::wrap(point.arm, 12.0, 150.0, 1).join(" ");
-        // Where nothing is free, the label still stands at the right: a name over a line is better than none.
-        let (area, at) = place_label(&name, centre, &taken, frame)
+        // Clear of points, names and intervals if that can be; else of points and names; where nothing
+        // is free the name still stands at the right: over a line is better than nowhere.
+        let crowded: Vec<[f64; 4]> = taken.iter().chain(&intervals).copied().collect();
+        let (area, at) = place_label(&name, centre, &crowded, frame)
+            .or_else(|| place_label(&name, centre, &taken, frame))
             .unwrap_or(([0.0; 4], (centre.0 + 9.0, centre.1 - 8.0)));
         taken.push(area);
-        body.push(
-            label(at.0, at.1, 12.0, Anchor::Start, &palette.ink, &name).set("font-weight", "600"),
-        );
+        body.push(callout(palette, at, 12.0, Anchor::Start, &name));
     }
     let description = points
         .iter()

@@ -2,9 +2,9 @@
 
 use super::Notes;
 use crate::evaluation::Axis;
-use crate::reports::figures::{ARM_COLOURS, plain, signed};
+use crate::reports::figures::{colour, plain, signed};
 use crate::reports::items::{ItemRow, lower_is_better};
-use crate::reports::results::{Change, Results};
+use crate::reports::results::{Arm, Change, Results};
 use crate::reports::svg::escape;
 use std::collections::BTreeSet;
 use std::fmt::Write;
@@ -18,10 +18,11 @@ fn heading(axis: Axis) -> &'static str {
     }
 }
 
-fn dot(index: usize) -> String {
+/// The arm's colour as a mark before its name.
+pub fn dot(results: &Results, arm: &Arm) -> String {
     format!(
         "<span class=\"dot\" data-colour=\"{}\" aria-hidden=\"true\"></span>",
-        index % ARM_COLOURS
+        colour(results, arm)
     )
 }
 
@@ -70,24 +71,23 @@ pub fn axis_table(results: &Results) -> String {
         let group: Vec<_> = results
             .arms
             .iter()
-            .enumerate()
-            .filter_map(|(index, arm)| Some((index, arm, arm.axes.get(axis.name())?)))
+            .filter_map(|arm| Some((arm, arm.axes.get(axis.name())?)))
             .collect();
-        let Some((_, _, first)) = group.first() else {
+        let Some((_, first)) = group.first() else {
             continue;
         };
         let _ = write!(
             rows,
-            "<tbody><tr class=\"group\"><th scope=\"rowgroup\" colspan=\"8\">{} <span>{} · {}</span></th></tr>",
+            "<tbody><tr class=\"group\"><th scope=\"rowgroup\" colspan=\"8\"><div class=\"sticky\">{} <span>{} · {}</span></div></th></tr>",
             heading(axis),
             escape(&first.metric.replace('_', " ")),
             escape(&first.suite.replace('+', " + ")),
         );
-        for (index, arm, change) in group {
+        for (arm, change) in group {
             let _ = write!(
                 rows,
                 "<tr><th scope=\"row\">{}{}</th>{}</tr>",
-                dot(index),
+                dot(results, arm),
                 escape(&arm.name),
                 cells(change)
             );
@@ -107,8 +107,8 @@ pub fn axis_table(results: &Results) -> String {
         rows.push_str("</tbody>");
     }
     format!(
-        "<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"The three axes\"><table><caption>Points, 0 to 100. \
-         A net change is coloured where its interval leaves out zero.</caption>\
+        "<p class=\"note\">Points, 0 to 100. A net change is coloured where its interval leaves out zero.</p>\
+         <div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"The three axes\"><table>\
          <thead><tr><th scope=\"col\">arm</th>{COLUMNS}</tr></thead>{rows}</table></div>"
     )
 }
@@ -116,7 +116,7 @@ pub fn axis_table(results: &Results) -> String {
 /// Every metric, folded, a table an arm.
 pub fn metric_tables(results: &Results) -> String {
     let mut folded = String::new();
-    for (index, arm) in results.arms.iter().enumerate() {
+    for arm in &results.arms {
         if arm.metrics.is_empty() {
             continue;
         }
@@ -138,10 +138,10 @@ pub fn metric_tables(results: &Results) -> String {
         }
         let _ = write!(
             folded,
-            "<details class=\"metrics\"><summary>{}Every metric of {} ({})</summary><div class=\"scroll\" tabindex=\"0\" \
-             role=\"region\" aria-label=\"Metrics of {}\"><table><caption>Shares in points; nll in nats a token.</caption>\
+            "<details class=\"metrics\"><summary>{}Every metric of {} ({})</summary><p class=\"note\">Shares in points; nll in nats a token.</p>\
+             <div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"Metrics of {}\"><table>\
              <thead><tr><th scope=\"col\">metric</th>{COLUMNS}</tr></thead><tbody>{rows}</tbody></table></div></details>",
-            dot(index),
+            dot(results, arm),
             escape(&arm.name),
             arm.metrics.len(),
             escape(&arm.name),
@@ -176,12 +176,12 @@ fn duration(seconds: f64) -> String {
 /// Drift and what training cost, an arm a row.
 pub fn cost_table(results: &Results) -> String {
     let mut rows = String::new();
-    for (index, arm) in results.arms.iter().enumerate() {
+    for arm in &results.arms {
         let training = &arm.training;
         let _ = write!(
             rows,
             "<tr><th scope=\"row\">{}{}</th><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{} GB</td></tr>",
-            dot(index),
+            dot(results, arm),
             escape(&arm.name),
             plain(arm.drift.kl_per_token, 4),
             grouped(training.steps),
@@ -192,9 +192,9 @@ pub fn cost_table(results: &Results) -> String {
         );
     }
     format!(
-        "<h3>Drift and training cost</h3><div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"Drift and training cost\">\
-         <table><caption>Drift is the mean KL(base ‖ tuned) in nats a token, on the base's own replies to general and safety \
-         prompts.</caption><thead><tr><th scope=\"col\">arm</th><th scope=\"col\">drift</th><th scope=\"col\">steps</th>\
+        "<h3>Drift and training cost</h3><p class=\"note\">Drift is the mean KL(base ‖ tuned) in nats a token, on the base's own \
+         replies to general and safety prompts.</p><div class=\"scroll\" tabindex=\"0\" role=\"region\" \
+         aria-label=\"Drift and training cost\"><table><thead><tr><th scope=\"col\">arm</th><th scope=\"col\">drift</th><th scope=\"col\">steps</th>\
          <th scope=\"col\">tokens</th><th scope=\"col\">tokens/s</th><th scope=\"col\">time</th><th scope=\"col\">peak memory</th>\
          </tr></thead><tbody>{rows}</tbody></table></div>"
     )
@@ -276,7 +276,7 @@ pub fn how_made(results: &Results, notes: &Notes) -> String {
         );
     }
     let mut rows = String::new();
-    for (index, arm) in results.arms.iter().enumerate() {
+    for arm in &results.arms {
         let settings: Vec<String> = arm
             .hyperparameters
             .iter()
@@ -294,7 +294,7 @@ pub fn how_made(results: &Results, notes: &Notes) -> String {
         let _ = write!(
             rows,
             "<tr><th scope=\"row\">{}{}</th><td class=\"words\">{}</td><td class=\"words\">{}</td><td>{}</td><td class=\"words settings\">{}</td></tr>",
-            dot(index),
+            dot(results, arm),
             escape(&arm.name),
             escape(&arm.method),
             escape(&arm.provider),

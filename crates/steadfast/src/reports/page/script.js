@@ -2,7 +2,6 @@
 // Shows the items: filtered, searched, a chunk at a time. Text is only ever set as text.
 (() => {
   const CHUNK = 40;
-  const COLOURS = 8;
   const data = JSON.parse(document.getElementById("data").textContent);
   const by = (id) => document.getElementById(id);
   const [list, more, count] = [by("list"), by("more"), by("count")];
@@ -30,7 +29,7 @@
 
   const side = (name, colour, model, flip) => {
     const box = make("div", "side");
-    if (colour !== null) box.dataset.colour = colour % COLOURS;
+    if (colour !== null) box.dataset.colour = colour;
     const title = make("h4", "", name);
     if (flip) title.append(make("span", `flip ${flip}`, flip === "better" ? "flipped to right" : "flipped to wrong"));
     box.append(title);
@@ -55,7 +54,7 @@
     sides.append(side("before (base)", null, row.before, null));
     data.arms.forEach((arm, index) => {
       if (row.after[arm] && (!filters.arm.value || filters.arm.value === arm)) {
-        sides.append(side(arm, index, row.after[arm], row.flips[arm]));
+        sides.append(side(arm, data.colours[index], row.after[arm], row.flips[arm]));
       }
     });
     parts.push(sides);

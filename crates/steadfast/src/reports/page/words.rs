@@ -30,11 +30,11 @@ pub fn headline(results: &Results) -> String {
     if results.arms.is_empty() {
         text.push_str("<p>No arm was measured.</p>");
     }
-    for (index, arm) in results.arms.iter().enumerate() {
+    for arm in &results.arms {
         let _ = write!(
             text,
-            "<p><span class=\"dot\" data-colour=\"{}\" aria-hidden=\"true\"></span>{}</p>",
-            index % super::figures::ARM_COLOURS,
+            "<p>{}{}</p>",
+            super::parts::dot(results, arm),
             sentence(arm)
         );
     }
