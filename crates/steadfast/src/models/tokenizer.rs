@@ -262,7 +262,12 @@ mod tests {
         let tokenizer = Tokenizer::read(&located.path).unwrap();
         assert!(cases.len() >= 30);
         for case in cases {
-            assert_eq!(tokenizer.encode(&case.text).unwrap(), case.ids, "{:?}", case.text);
+            assert_eq!(
+                tokenizer.encode(&case.text).unwrap(),
+                case.ids,
+                "{:?}",
+                case.text
+            );
         }
     }
 
@@ -270,6 +275,9 @@ mod tests {
     fn a_turn_ends_with_the_end_of_turn_token() {
         let located = resolve::locate(None, &Silent).unwrap();
         let tokenizer = Tokenizer::read(&located.path).unwrap();
-        assert_eq!(tokenizer.stop.first(), tokenizer.inner.token_to_id("<|im_end|>").as_ref());
+        assert_eq!(
+            tokenizer.stop.first(),
+            tokenizer.inner.token_to_id("<|im_end|>").as_ref()
+        );
     }
 }
