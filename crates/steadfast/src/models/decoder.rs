@@ -292,6 +292,11 @@ impl Decoder {
             .collect()
     }
 
+    /// The longest sequence the model can read.
+    pub fn context(&self) -> usize {
+        self.context
+    }
+
     fn positions(&self, lengths: &[usize], offsets: &[usize]) -> Result<Vec<u32>> {
         let mut positions = Vec::with_capacity(lengths.iter().sum());
         for (&length, &offset) in lengths.iter().zip(offsets) {
@@ -569,4 +574,7 @@ impl Decoder {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
+
+#[cfg(test)]
+mod golden;

@@ -1,7 +1,17 @@
 //! Batched greedy and sampled generation with a key-value cache.
+//!
+//! Sequences that stop leave the batch and waiting prompts take their places, so that the products
+//! of a step stay wide. A reply depends on its own prompt and its own random stream only, never on
+//! its neighbours (beyond the rounding of f32).
 
-use super::{Adapter, LanguageModel};
-use crate::Result;
+use super::decoder::Cache;
+use super::{Adapter, Decoder, LanguageModel};
+use crate::{Error, Result};
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+/// Prompt rows read in one pass.
+const PROMPT_ROWS: usize = 2048;
 
 /// How to write a reply.
 #[derive(Clone, Debug, PartialEq)]
@@ -39,6 +49,8 @@ pub struct Generated {
 }
 
 /// Replies to rendered and tokenized prompts, in their order. `on_done` hears the count of finished prompts.
+///
+/// A reply ends at a stop token, at `max_tokens`, or at the end of the model's context.
 pub fn generate(
     model: &LanguageModel,
     adapter: Option<&Adapter>,
@@ -46,6 +58,321 @@ pub fn generate(
     options: &GenerateOptions,
     on_done: &mut dyn FnMut(usize),
 ) -> Result<Vec<Generated>> {
-    let _ = (model, adapter, prompts, options, on_done);
-    todo!("engine helper")
+    let replies = reply_tokens(
+        &model.decoder,
+        adapter,
+        prompts,
+        &model.tokenizer.stop,
+        options,
+        on_done,
+    )?;
+    replies
+        .into_iter()
+        .map(|reply| {
+            Ok(Generated {
+                text: model.tokenizer.decode(&reply.tokens)?,
+                tokens: reply.tokens,
+                stopped: reply.stopped,
+            })
+        })
+        .collect()
+}
+
+/// A reply before it is text.
+#[derive(Clone, Debug, Default, PartialEq)]
+struct Reply {
+    tokens: Vec<u32>,
+    stopped: bool,
+}
+
+/// A sequence under way.
+struct Active {
+    prompt: usize,
+    random: ChaCha8Rng,
+    /// The newest token, which the cache has not read yet.
+    last: u32,
+    /// Most tokens of this reply.
+    limit: usize,
+}
+
+fn reply_tokens(
+    decoder: &Decoder,
+    adapter: Option<&Adapter>,
+    prompts: &[Vec<u32>],
+    stop: &[u32],
+    options: &GenerateOptions,
+    on_done: &mut dyn FnMut(usize),
+) -> Result<Vec<Reply>> {
+    if let Some(index) = prompts.iter().position(Vec::is_empty) {
+        return Err(Error::user(format!("prompt {index} is empty"))
+            .hint("give the model at least one token to go on from"));
+    }
+    if !(options.temperature.is_finite() && options.temperature >= 0.0) {
+        return Err(Error::user(format!(
+            "a temperature of {} is not possible",
+            options.temperature
+        ))
+        .hint("use 0 for greedy replies, or a value around 0.7"));
+    }
+    let mut replies = vec![Reply::default(); prompts.len()];
+    if options.max_tokens == 0 {
+        return Ok(replies);
+    }
+    let batch = options.batch.max(1);
+    let mut waiting = 0;
+    let mut finished = 0;
+    let mut active: Vec<Active> = Vec::new();
+    let mut caches: Vec<Cache> = Vec::new();
+    loop {
+        // New prompts come in a few at a time: reading one alone would make thin products.
+        let free = batch - active.len();
+        if waiting < prompts.len() && (active.is_empty() || free >= batch.div_ceil(4)) {
+            let mut lengths = Vec::new();
+            let mut tokens: Vec<u32> = Vec::new();
+            while waiting < prompts.len()
+                && lengths.len() < free
+                && (lengths.is_empty() || tokens.len() + prompts[waiting].len() <= PROMPT_ROWS)
+            {
+                let prompt = &prompts[waiting];
+                // The last token is never read, so a reply may end one past the context.
+                let room = (decoder.context() + 1).saturating_sub(prompt.len());
+                let limit = options.max_tokens.min(room);
+                let mut random = ChaCha8Rng::seed_from_u64(options.seed);
+                random.set_stream(waiting as u64);
+                active.push(Active {
+                    prompt: waiting,
+                    random,
+                    last: 0,
+                    limit,
+                });
+                caches.push(decoder.cache(prompt.len() + limit));
+                lengths.push(prompt.len());
+                tokens.extend_from_slice(prompt);
+                waiting += 1;
+            }
+            let old = active.len() - lengths.len();
+            let hidden = decoder.extend(&tokens, &lengths, &mut caches[old..], adapter)?;
+            let mut end = 0;
+            let last_rows: Vec<u32> = lengths
+                .iter()
+                .map(|length| {
+                    end += length;
+                    end as u32 - 1
+                })
+                .collect();
+            let last_rows = candle_core::Tensor::new(last_rows, hidden.device())?;
+            let hidden = hidden.index_select(&last_rows, 0)?;
+            choose(decoder, &hidden, &mut active[old..], options.temperature)?;
+        } else if active.is_empty() {
+            return Ok(replies);
+        } else {
+            let tokens: Vec<u32> = active.iter().map(|sequence| sequence.last).collect();
+            let hidden = decoder.extend(&tokens, &vec![1; tokens.len()], &mut caches, adapter)?;
+            choose(decoder, &hidden, &mut active, options.temperature)?;
+        }
+        // Sequences that were not stepped just now keep their newest token: only unseen ones count.
+        for index in (0..active.len()).rev() {
+            let sequence = &active[index];
+            let reply = &mut replies[sequence.prompt];
+            let unseen =
+                caches[index].length() == prompts[sequence.prompt].len() + reply.tokens.len();
+            if !unseen {
+                continue;
+            }
+            reply.stopped = stop.contains(&sequence.last);
+            if !reply.stopped {
+                reply.tokens.push(sequence.last);
+            }
+            if reply.stopped || reply.tokens.len() >= sequence.limit {
+                active.swap_remove(index);
+                caches.swap_remove(index);
+                finished += 1;
+                on_done(finished);
+            }
+        }
+    }
+}
+
+/// Sets the newest token of each sequence from its final hidden state, [sequences, hidden].
+fn choose(
+    decoder: &Decoder,
+    hidden: &candle_core::Tensor,
+    active: &mut [Active],
+    temperature: f64,
+) -> Result<()> {
+    let logits = decoder.logits(hidden)?;
+    let logits = super::blocks::buffers::Floats::of(&logits)?;
+    let vocabulary = logits.len() / active.len();
+    for (sequence, logits) in active.iter_mut().zip(logits.chunks_exact(vocabulary)) {
+        sequence.last = if temperature == 0.0 {
+            likeliest(logits)
+        } else {
+            sampled(logits, temperature, &mut sequence.random)
+        };
+    }
+    Ok(())
+}
+
+/// The first of the largest logits.
+fn likeliest(logits: &[f32]) -> u32 {
+    let most = super::blocks::lanes::maximum(logits);
+    let place = logits.iter().position(|logit| *logit >= most);
+    place.unwrap_or(0) as u32
+}
+
+/// A token drawn from softmax(logits / temperature), by inverting the distribution function.
+fn sampled(logits: &[f32], temperature: f64, random: &mut ChaCha8Rng) -> u32 {
+    let most = f64::from(super::blocks::lanes::maximum(logits));
+    let powers: Vec<f64> = logits
+        .iter()
+        .map(|logit| ((f64::from(*logit) - most) / temperature).exp())
+        .collect();
+    let total: f64 = powers.iter().sum();
+    let mut left = random.random::<f64>() * total;
+    for (token, power) in powers.iter().enumerate() {
+        left -= power;
+        if left < 0.0 {
+            return token as u32;
+        }
+    }
+    // Rounding left a trace beyond the last: the likeliest is as good a choice as any.
+    likeliest(logits)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::models::decoder::tests::{VOCABULARY, tiny, tiny_adapter, tokens_of};
+
+    fn options() -> GenerateOptions {
+        GenerateOptions {
+            max_tokens: 12,
+            temperature: 0.0,
+            seed: 7,
+            batch: 3,
+        }
+    }
+
+    fn prompts() -> Vec<Vec<u32>> {
+        (0..8)
+            .map(|index| tokens_of(index, 1 + (index as usize * 5) % 17))
+            .collect()
+    }
+
+    /// Greedy decoding that reads everything anew for each token.
+    fn without_cache(
+        decoder: &Decoder,
+        prompt: &[u32],
+        stop: &[u32],
+        limit: usize,
+    ) -> Result<Reply> {
+        let adapter = tiny_adapter(decoder);
+        let mut tokens = prompt.to_vec();
+        while tokens.len() < prompt.len() + limit {
+            let hidden = decoder.hidden(&tokens, &[tokens.len()], Some(&adapter), None)?;
+            let logits: Vec<Vec<f32>> = decoder.logits(&hidden)?.to_vec2()?;
+            let next = likeliest(&logits[tokens.len() - 1]);
+            if stop.contains(&next) {
+                return Ok(Reply {
+                    tokens: tokens[prompt.len()..].to_vec(),
+                    stopped: true,
+                });
+            }
+            tokens.push(next);
+        }
+        Ok(Reply {
+            tokens: tokens[prompt.len()..].to_vec(),
+            stopped: false,
+        })
+    }
+
+    #[test]
+    fn replies_are_those_of_each_prompt_alone_without_a_cache() -> Result<()> {
+        let decoder = tiny();
+        let adapter = tiny_adapter(&decoder);
+        // Tokens that come up often stop a reply, so that sequences leave at different times.
+        let stop = [3, 11, 30];
+        let expected: Vec<Reply> = prompts()
+            .iter()
+            .map(|prompt| without_cache(&decoder, prompt, &stop, 12))
+            .collect::<Result<_>>()?;
+        for batch in [1, 3, 100] {
+            let mut heard = Vec::new();
+            let options = GenerateOptions { batch, ..options() };
+            let found = reply_tokens(
+                &decoder,
+                Some(&adapter),
+                &prompts(),
+                &stop,
+                &options,
+                &mut |done| heard.push(done),
+            )?;
+            assert_eq!(found, expected, "batches of {batch}");
+            assert_eq!(heard, (1..=8).collect::<Vec<_>>());
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn samples_follow_the_seed_and_not_the_batch() -> Result<()> {
+        let decoder = tiny();
+        let draw = |seed, batch| {
+            let options = GenerateOptions {
+                temperature: 1.0,
+                seed,
+                batch,
+                ..options()
+            };
+            reply_tokens(&decoder, None, &prompts(), &[], &options, &mut |_| {})
+        };
+        assert_eq!(draw(1, 2)?, draw(1, 8)?);
+        assert_ne!(draw(1, 8)?, draw(2, 8)?);
+        Ok(())
+    }
+
+    #[test]
+    fn samples_have_the_distribution_of_the_softmax() {
+        let logits: Vec<f32> = (0..VOCABULARY).map(|token| (token as f32).sin()).collect();
+        let mut random = ChaCha8Rng::seed_from_u64(1);
+        let count = 20_000;
+        let mut seen = vec![0.0; VOCABULARY];
+        for _ in 0..count {
+            seen[sampled(&logits, 0.5, &mut random) as usize] += 1.0;
+        }
+        let total: f64 = logits.iter().map(|x| (f64::from(*x) * 2.0).exp()).sum();
+        let statistic: f64 = logits
+            .iter()
+            .zip(&seen)
+            .map(|(logit, seen)| {
+                let expected = f64::from(count) * (f64::from(*logit) * 2.0).exp() / total;
+                (seen - expected).powi(2) / expected
+            })
+            .sum();
+        // χ² with 36 degrees of freedom exceeds 68 once in a thousand; the seed is fixed.
+        assert!(statistic < 68.0, "{statistic}");
+    }
+
+    #[test]
+    fn a_reply_ends_with_the_context() -> Result<()> {
+        let decoder = tiny();
+        let prompt = vec![tokens_of(1, decoder.context() - 2)];
+        let found = reply_tokens(&decoder, None, &prompt, &[], &options(), &mut |_| {})?;
+        assert_eq!(found[0].tokens.len(), 3);
+        Ok(())
+    }
+
+    #[test]
+    fn an_empty_prompt_and_an_impossible_temperature_are_errors() {
+        let decoder = tiny();
+        let run = |prompts: &[Vec<u32>], temperature| {
+            let options = GenerateOptions {
+                temperature,
+                ..options()
+            };
+            reply_tokens(&decoder, None, prompts, &[], &options, &mut |_| {})
+        };
+        assert!(run(&[vec![1], vec![]], 0.0).is_err());
+        assert!(run(&[vec![1]], f64::NAN).is_err());
+        assert!(run(&[vec![1]], -1.0).is_err());
+    }
 }

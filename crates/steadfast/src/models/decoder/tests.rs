@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-const VOCABULARY: usize = 37;
+pub(crate) const VOCABULARY: usize = 37;
 const HIDDEN: usize = 16;
 
 fn uniform(random: &mut impl Rng, shape: (usize, usize), size: f32) -> Tensor {
@@ -75,12 +75,13 @@ fn tiny_weights(config: &ModelConfig) -> Weights {
     weights
 }
 
-fn tiny() -> Decoder {
+/// A decoder of two layers with random weights.
+pub(crate) fn tiny() -> Decoder {
     let config = tiny_config();
     Decoder::new(&config, tiny_weights(&config), &Device::Cpu).expect("the weights are complete")
 }
 
-fn tiny_adapter(decoder: &Decoder) -> Adapter {
+pub(crate) fn tiny_adapter(decoder: &Decoder) -> Adapter {
     let random = &mut ChaCha8Rng::seed_from_u64(2);
     let modules = decoder
         .linear_paths()
@@ -105,7 +106,7 @@ fn tiny_adapter(decoder: &Decoder) -> Adapter {
     }
 }
 
-fn tokens_of(seed: u64, count: usize) -> Vec<u32> {
+pub(crate) fn tokens_of(seed: u64, count: usize) -> Vec<u32> {
     let random = &mut ChaCha8Rng::seed_from_u64(seed);
     (0..count)
         .map(|_| random.random_range(0..VOCABULARY as u32))
