@@ -1,1 +1,0 @@
-//! Suite files: the form is decided by the full set of fields.
