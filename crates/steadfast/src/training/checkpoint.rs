@@ -76,7 +76,12 @@ impl Checkpoint {
             .map_err(failed)?;
         let [first, second] = self.optimizer.moments();
         let mut tensors: BTreeMap<String, Tensor> = BTreeMap::new();
-        let groups = [("parameter", Some(&self.parameters)), ("first", Some(first)), ("second", Some(second)), ("best", self.best.as_ref())];
+        let groups = [
+            ("parameter", Some(&self.parameters)),
+            ("first", Some(first)),
+            ("second", Some(second)),
+            ("best", self.best.as_ref()),
+        ];
         for (group, named) in groups {
             for (name, tensor) in named.into_iter().flatten() {
                 let tensor = tensor.to_device(&Device::Cpu)?.contiguous()?;
@@ -101,7 +106,9 @@ impl Checkpoint {
             std::fs::remove_dir_all(&target).map_err(failed)?;
         }
         std::fs::rename(work.path(), &target).map_err(failed)?;
-        std::fs::File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed)?;
+        std::fs::File::open(folder)
+            .and_then(|folder| folder.sync_all())
+            .map_err(failed)?;
         let mut steps = steps_in(folder);
         let newest = steps.len().saturating_sub(KEPT);
         for step in steps.drain(..newest) {
@@ -118,7 +125,10 @@ impl Checkpoint {
             match Self::read(&path, run) {
                 Ok(Some(checkpoint)) => return Ok(Some(checkpoint)),
                 Ok(None) => listener.on(Event::Warning {
-                    message: format!("{} belongs to other settings or data: passed over", path.display()),
+                    message: format!(
+                        "{} belongs to other settings or data: passed over",
+                        path.display()
+                    ),
                 }),
                 Err(error) => listener.on(Event::Warning {
                     message: format!("{} is damaged ({error}): passed over", path.display()),
@@ -130,9 +140,13 @@ impl Checkpoint {
 
     fn read(path: &Path, run: &str) -> Result<Option<Self>> {
         let file = path.join(STATE);
-        let text = std::fs::read_to_string(&file).map_err(|cause| Error::file("read", &file, cause))?;
-        let state: State = serde_json::from_str(&text)
-            .map_err(|cause| Error::user("the state is not readable").at(&file).because(cause))?;
+        let text =
+            std::fs::read_to_string(&file).map_err(|cause| Error::file("read", &file, cause))?;
+        let state: State = serde_json::from_str(&text).map_err(|cause| {
+            Error::user("the state is not readable")
+                .at(&file)
+                .because(cause)
+        })?;
         if state.format != FORMAT || state.run != run {
             return Ok(None);
         }
@@ -145,7 +159,10 @@ impl Checkpoint {
             let Some((group, name)) = name.split_once(':') else {
                 return Err(Error::user(format!("the tensor {name} is unknown")).at(&tensors));
             };
-            groups.entry(group.to_owned()).or_default().insert(name.to_owned(), tensor);
+            groups
+                .entry(group.to_owned())
+                .or_default()
+                .insert(name.to_owned(), tensor);
         }
         let mut take = |group: &str| groups.remove(group).unwrap_or_default();
         let parameters = take("parameter");
@@ -165,7 +182,15 @@ fn steps_in(folder: &Path) -> Vec<usize> {
     let mut steps: Vec<usize> = std::fs::read_dir(folder)
         .into_iter()
         .flatten()
-        .filter_map(|entry| entry.ok()?.file_name().to_str()?.strip_prefix("checkpoint-")?.parse().ok())
+        .filter_map(|entry| {
+            entry
+                .ok()?
+                .file_name()
+                .to_str()?
+                .strip_prefix("checkpoint-")?
+                .parse()
+                .ok()
+        })
         .collect();
     steps.sort_unstable();
     steps
@@ -181,8 +206,19 @@ mod tests {
         let named = Parameters::from([("w".to_owned(), tensor)]);
         let mut optimizer = AdamW::new(0.0);
         optimizer.update(&named, &named, 0.1).unwrap();
-        let progress = Progress { step, tokens: 7, losses: vec![0.1 + 0.2], validation: vec![], seconds: 1.0 };
-        Checkpoint { progress, parameters: named, optimizer, best: None }
+        let progress = Progress {
+            step,
+            tokens: 7,
+            losses: vec![0.1 + 0.2],
+            validation: vec![],
+            seconds: 1.0,
+        };
+        Checkpoint {
+            progress,
+            parameters: named,
+            optimizer,
+            best: None,
+        }
     }
 
     #[test]
@@ -192,16 +228,27 @@ mod tests {
             at(step).write(folder.path(), "run", 0.0).unwrap();
         }
         assert_eq!(steps_in(folder.path()), [2, 3]);
-        let read = Checkpoint::latest(folder.path(), "run", &Silent).unwrap().unwrap();
+        let read = Checkpoint::latest(folder.path(), "run", &Silent)
+            .unwrap()
+            .unwrap();
         assert_eq!(read.progress, at(3).progress);
-        assert_eq!(read.parameters["w"].to_vec1::<f32>().unwrap(), [1. / 3., 3.]);
+        assert_eq!(
+            read.parameters["w"].to_vec1::<f32>().unwrap(),
+            [1. / 3., 3.]
+        );
 
         let tensors = folder.path().join("checkpoint-3").join(TENSORS);
         let mut bytes = std::fs::read(&tensors).unwrap();
         *bytes.last_mut().unwrap() ^= 1;
         std::fs::write(&tensors, bytes).unwrap();
-        let read = Checkpoint::latest(folder.path(), "run", &Silent).unwrap().unwrap();
+        let read = Checkpoint::latest(folder.path(), "run", &Silent)
+            .unwrap()
+            .unwrap();
         assert_eq!(read.progress.step, 2);
-        assert!(Checkpoint::latest(folder.path(), "another", &Silent).unwrap().is_none());
+        assert!(
+            Checkpoint::latest(folder.path(), "another", &Silent)
+                .unwrap()
+                .is_none()
+        );
     }
 }

@@ -59,9 +59,9 @@ impl AdamW {
         let correct_second = 1.0 - BETA_2.powf(exponent);
         let mut updated = BTreeMap::new();
         for (name, parameter) in parameters {
-            let gradient = gradients.get(name).ok_or_else(|| {
-                Error::bug(format!("the moving tensor {name} has no gradient"))
-            })?;
+            let gradient = gradients
+                .get(name)
+                .ok_or_else(|| Error::bug(format!("the moving tensor {name} has no gradient")))?;
             let blend = |old: Option<&Tensor>, new: Tensor, beta: f64| -> Result<Tensor> {
                 let new = (new * (1.0 - beta))?;
                 Ok(match old {

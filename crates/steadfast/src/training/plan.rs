@@ -4,7 +4,7 @@
 //! keep, so a resumed run reads what the uninterrupted one would have read.
 
 use rand::seq::SliceRandom;
-use rand::{Rng, SeedableRng};
+use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 /// One packed batch: which conversations it learns from, and which retained replies anchor it.
@@ -110,7 +110,11 @@ fn place_anchors(batches: &mut [Batch], order: &Order<'_>) {
     random.set_stream(u64::MAX);
     let mut owed = 0.0;
     for batch in batches {
-        let tokens: usize = batch.examples.iter().map(|index| order.lengths[*index]).sum();
+        let tokens: usize = batch
+            .examples
+            .iter()
+            .map(|index| order.lengths[*index])
+            .sum();
         owed += tokens as f64 * order.anchor_share;
         while owed > 0.0 {
             let index = random.random_range(0..order.anchor_lengths.len());

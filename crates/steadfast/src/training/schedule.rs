@@ -16,7 +16,9 @@ mod tests {
 
     #[test]
     fn it_rises_to_the_peak_and_falls_towards_zero() {
-        let rates: Vec<f64> = (0..100).map(|step| learning_rate(1.0, step, 100, 10)).collect();
+        let rates: Vec<f64> = (0..100)
+            .map(|step| learning_rate(1.0, step, 100, 10))
+            .collect();
         assert_eq!(rates[0], 0.1);
         assert_eq!(rates[9], 1.0);
         assert_eq!(rates[10], 1.0);

@@ -52,7 +52,11 @@ impl Anchor {
         let rows: Vec<u32> = (first..first + reply.len()).map(|row| row as u32).collect();
         let hidden = decoder.hidden(&tokens, &[tokens.len()], None, None)?;
         let teacher = hidden.narrow(0, first, reply.len())?.contiguous()?;
-        Ok(Some(Self { tokens, rows, teacher }))
+        Ok(Some(Self {
+            tokens,
+            rows,
+            teacher,
+        }))
     }
 }
 
@@ -137,16 +141,22 @@ pub fn train(task: &Task<'_>, method: &mut dyn Method, listener: &dyn Listener) 
             tokens: outcome.tokens,
             tokens_per_second: outcome.tokens as f64 / elapsed,
         });
-        listener.on(Event::StageAdvanced { done: step as u64 + 1 });
+        listener.on(Event::StageAdvanced {
+            done: step as u64 + 1,
+        });
         let last = step + 1 == steps;
-        let validates = last || (settings.validate_every > 0 && (step + 1) % settings.validate_every == 0);
+        let validates =
+            last || (settings.validate_every > 0 && (step + 1) % settings.validate_every == 0);
         if validates && !task.validation.is_empty() {
             validate(task, method, &mut state, listener)?;
         }
         if last || (step + 1) % every == 0 {
             state.parameters = method.parameters().clone();
             let path = state.write(task.folder, task.run, settings.weight_decay)?;
-            listener.on(Event::CheckpointSaved { step: step + 1, path });
+            listener.on(Event::CheckpointSaved {
+                step: step + 1,
+                path,
+            });
         }
     }
     if let Some(best) = state.best.take() {
@@ -167,8 +177,17 @@ pub fn train(task: &Task<'_>, method: &mut dyn Method, listener: &dyn Listener) 
 
 fn plan(task: &Task<'_>) -> Result<Plan> {
     let settings = task.hyperparameters;
-    let lengths: Vec<usize> = task.examples.iter().map(|example| example.tokens.len()).collect();
-    let anchor_lengths: Vec<usize> = task.anchors.replies.iter().map(|anchor| anchor.tokens.len()).collect();
+    let lengths: Vec<usize> = task
+        .examples
+        .iter()
+        .map(|example| example.tokens.len())
+        .collect();
+    let anchor_lengths: Vec<usize> = task
+        .anchors
+        .replies
+        .iter()
+        .map(|anchor| anchor.tokens.len())
+        .collect();
     let plan = Plan::new(&Order {
         lengths: &lengths,
         anchor_lengths: &anchor_lengths,
@@ -231,11 +250,22 @@ fn one_step(
         batch
             .examples
             .iter()
-            .map(|index| task.examples[*index].learn.iter().skip(1).filter(|learn| **learn).count())
+            .map(|index| {
+                task.examples[*index]
+                    .learn
+                    .iter()
+                    .skip(1)
+                    .filter(|learn| **learn)
+                    .count()
+            })
             .sum()
     };
     let anchored = |batch: &Batch| -> usize {
-        batch.anchors.iter().map(|index| task.anchors.replies[*index].rows.len()).sum()
+        batch
+            .anchors
+            .iter()
+            .map(|index| task.anchors.replies[*index].rows.len())
+            .sum()
     };
     let shares = Shares {
         target: 1.0 / batches.iter().map(learnt).sum::<usize>().max(1) as f64,
@@ -256,7 +286,11 @@ fn one_step(
         return Err(Error::user("the loss is not a number"));
     }
     let clip = task.hyperparameters.clip;
-    let gradients = if clip > 0.0 && norm > clip { scaled(gradients, clip / norm)? } else { gradients };
+    let gradients = if clip > 0.0 && norm > clip {
+        scaled(gradients, clip / norm)?
+    } else {
+        gradients
+    };
     let updated = optimizer.update(method.parameters(), &gradients, rate)?;
     method.set_parameters(updated)?;
     Ok(StepOutcome {
@@ -279,7 +313,12 @@ struct BatchOutcome {
     gradients: AdapterGradients,
 }
 
-fn one_batch(task: &Task<'_>, adapter: &Adapter, batch: &Batch, shares: &Shares) -> Result<BatchOutcome> {
+fn one_batch(
+    task: &Task<'_>,
+    adapter: &Adapter,
+    batch: &Batch,
+    shares: &Shares,
+) -> Result<BatchOutcome> {
     let mut packed = Packed::default();
     for index in &batch.examples {
         packed.push(&task.examples[*index]);
@@ -302,7 +341,9 @@ fn one_batch(task: &Task<'_>, adapter: &Adapter, batch: &Batch, shares: &Shares)
     let mut divergence = 0.0;
     if !rows.is_empty() {
         let teacher = Tensor::cat(&teachers, 0)?;
-        let (value, pull) = task.decoder.divergence(&hidden, &rows, &teacher, shares.anchor)?;
+        let (value, pull) = task
+            .decoder
+            .divergence(&hidden, &rows, &teacher, shares.anchor)?;
         divergence = value;
         gradient = (gradient + pull)?;
     }
@@ -350,7 +391,12 @@ fn not_a_number(error: Error, step: usize) -> Error {
 }
 
 /// Validation loss (nats a learnt token) of the method as it stands.
-fn validate(task: &Task<'_>, method: &dyn Method, state: &mut Checkpoint, listener: &dyn Listener) -> Result<()> {
+fn validate(
+    task: &Task<'_>,
+    method: &dyn Method,
+    state: &mut Checkpoint,
+    listener: &dyn Listener,
+) -> Result<()> {
     let adapter = method.adapter()?;
     let (mut sum, mut count) = (0.0, 0);
     let mut packed = Packed::default();
@@ -360,14 +406,24 @@ fn validate(task: &Task<'_>, method: &dyn Method, state: &mut Checkpoint, listen
         if !full && index + 1 < task.validation.len() {
             continue;
         }
-        let Packed { tokens, lengths, targets } = std::mem::take(&mut packed);
-        let hidden = task.decoder.hidden(&tokens, &lengths, Some(&adapter), None)?;
+        let Packed {
+            tokens,
+            lengths,
+            targets,
+        } = std::mem::take(&mut packed);
+        let hidden = task
+            .decoder
+            .hidden(&tokens, &lengths, Some(&adapter), None)?;
         sum += negative_log_likelihood(task.decoder, &hidden, &targets)?;
         count += targets.len();
     }
     let loss = sum / count.max(1) as f64;
     let step = state.progress.step;
-    let best = state.progress.validation.iter().all(|(_, before)| loss < *before);
+    let best = state
+        .progress
+        .validation
+        .iter()
+        .all(|(_, before)| loss < *before);
     state.progress.validation.push((step, loss));
     if best && task.hyperparameters.early_stopping.is_some() {
         state.best = Some(method.parameters().clone());
@@ -378,7 +434,10 @@ fn validate(task: &Task<'_>, method: &dyn Method, state: &mut Checkpoint, listen
 
 fn negative_log_likelihood(decoder: &Decoder, hidden: &Tensor, targets: &[Target]) -> Result<f64> {
     let scored = decoder.log_probabilities(hidden, targets)?;
-    Ok(-scored.iter().map(|(log_probability, _)| log_probability).sum::<f64>())
+    Ok(-scored
+        .iter()
+        .map(|(log_probability, _)| log_probability)
+        .sum::<f64>())
 }
 
 /// Whether the last `patience` validations brought nothing better than one before them.
@@ -387,7 +446,11 @@ fn stops_early(settings: &Hyperparameters, progress: &Progress) -> bool {
         return false;
     };
     let losses: Vec<f64> = progress.validation.iter().map(|(_, loss)| *loss).collect();
-    let Some(split) = losses.len().checked_sub(patience).filter(|split| *split > 0) else {
+    let Some(split) = losses
+        .len()
+        .checked_sub(patience)
+        .filter(|split| *split > 0)
+    else {
         return false;
     };
     let least = |part: &[f64]| part.iter().copied().fold(f64::INFINITY, f64::min);
