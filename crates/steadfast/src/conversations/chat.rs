@@ -93,8 +93,9 @@ fn conversation(line: &[u8]) -> Result<Conversation> {
             .hint("save the file as UTF-8 text")
     })?;
     let value: Value = serde_json::from_str(text).map_err(|cause| {
+        // The parser sees one line, so only its column says anything.
         Error::user("the line is not JSON")
-            .because(cause)
+            .because(cause.to_string().replace(" at line 1 column", " at column"))
             .hint("write one whole JSON object a line, without line breaks inside it")
     })?;
     let Some(messages) = value.get("messages").and_then(Value::as_array) else {
