@@ -1,7 +1,11 @@
 //! `results.json`, schema `steadfast.results/1`.
 
-use serde::{Deserialize, Serialize};
+use crate::evaluation::Axis;
+use crate::{Error, Result};
+use serde::ser::SerializeMap;
+use serde::{Deserialize, Serialize, Serializer};
 use std::collections::BTreeMap;
+use std::path::Path;
 
 /// The value of `schema`.
 pub const SCHEMA: &str = "steadfast.results/1";
@@ -50,6 +54,7 @@ pub struct Arm {
     /// As used, defaults filled in.
     pub hyperparameters: serde_json::Map<String, serde_json::Value>,
     /// By axis name: proficiency, safety, knowledge.
+    #[serde(serialize_with = "in_axis_order")]
     pub axes: BTreeMap<String, Change>,
     /// By `<suite>/<metric>`.
     pub metrics: BTreeMap<String, Change>,
@@ -143,3 +148,223 @@ pub struct FrontierPoint {
     /// Drift, nats a token.
     pub drift: f64,
 }
+
+/// Writes the axes in the order of the figures, not of the alphabet.
+fn in_axis_order<S: Serializer>(
+    axes: &BTreeMap<String, Change>,
+    serializer: S,
+) -> std::result::Result<S::Ok, S::Error> {
+    let mut map = serializer.serialize_map(Some(axes.len()))?;
+    for axis in Axis::ALL {
+        if let Some(change) = axes.get(axis.name()) {
+            map.serialize_entry(axis.name(), change)?;
+        }
+    }
+    for (name, change) in axes {
+        if Axis::ALL.iter().all(|axis| axis.name() != name) {
+            map.serialize_entry(name, change)?;
+        }
+    }
+    map.end()
+}
+
+impl Results {
+    /// Reads and checks `results.json`.
+    ///
+    /// # Errors
+    /// A user error with line or field when the file is not JSON, of another schema, or contradicts itself.
+    pub fn read(path: &Path) -> Result<Self> {
+        let text =
+            std::fs::read_to_string(path).map_err(|cause| Error::file("read", path, cause))?;
+        Self::parse(&text).map_err(|error| error.at(path))
+    }
+
+    /// Parses and checks the text of `results.json`.
+    ///
+    /// # Errors
+    /// As for [`Results::read`], without the file's name.
+    pub fn parse(text: &str) -> Result<Self> {
+        const AGAIN: &str =
+            "run `steadfast study` again on the same folder: it measures only what is missing";
+        #[derive(Deserialize)]
+        struct Head {
+            schema: Option<String>,
+        }
+        let head: Head = serde_json::from_str(text).map_err(|cause| {
+            Error::user(format!("the results are not a JSON object: {cause}"))
+                .line(cause.line())
+                .hint(AGAIN)
+        })?;
+        match head.schema.as_deref() {
+            Some(SCHEMA) => {}
+            Some(other) => {
+                return Err(Error::user(format!("the results are of schema `{other}`, not `{SCHEMA}`"))
+                    .field("schema")
+                    .hint("name a run's `results.json`; for two measurement files use `steadfast compare`"));
+            }
+            None => {
+                return Err(Error::user("the results name no schema")
+                    .field("schema")
+                    .hint(format!(
+                        "a run's `results.json` opens with \"schema\":\"{SCHEMA}\""
+                    )));
+            }
+        }
+        let results: Self = serde_json::from_str(text).map_err(|cause| {
+            Error::user(format!("the results lack something: {cause}"))
+                .line(cause.line())
+                .hint(AGAIN)
+        })?;
+        results.check()?;
+        Ok(results)
+    }
+
+    /// The text of `results.json`: indented, one final line end.
+    ///
+    /// # Errors
+    /// A bug of ours when the results contradict themselves (JSON has no NaN).
+    pub fn to_json(&self) -> Result<String> {
+        self.check().map_err(|error| Error {
+            class: crate::error::Class::Bug,
+            ..error
+        })?;
+        let mut text = serde_json::to_string_pretty(self)
+            .map_err(|cause| Error::bug("the results cannot be written as JSON").because(cause))?;
+        text.push('\n');
+        Ok(text)
+    }
+
+    /// Reports all contradictions at once: repeated arms, missing axes, numbers that do not add up.
+    ///
+    /// # Errors
+    /// One user error with the others inside.
+    pub fn check(&self) -> Result<()> {
+        let mut mistakes = Vec::new();
+        let mut mistake = |field: String, message: String| {
+            mistakes.push(
+                Error::user(message)
+                    .field(field)
+                    .hint("run the measurement again, or mend the program that wrote this file"),
+            );
+        };
+        for (index, arm) in self.arms.iter().enumerate() {
+            let place = format!("arms[{index}]");
+            if self.arms[..index]
+                .iter()
+                .any(|other| other.name == arm.name)
+            {
+                mistake(
+                    format!("{place}.name"),
+                    format!("two arms are named `{}`", arm.name),
+                );
+            }
+            for axis in Axis::ALL {
+                if !arm.axes.contains_key(axis.name()) {
+                    mistake(
+                        format!("{place}.axes"),
+                        format!("the axis `{}` is missing", axis.name()),
+                    );
+                }
+            }
+            for name in arm.axes.keys() {
+                if Axis::ALL.iter().all(|axis| axis.name() != name) {
+                    mistake(
+                        format!("{place}.axes.{name}"),
+                        format!("`{name}` is no axis"),
+                    );
+                }
+            }
+            let axes = arm
+                .axes
+                .iter()
+                .map(|(name, change)| (format!("axes.{name}"), change));
+            let metrics = arm
+                .metrics
+                .iter()
+                .map(|(name, change)| (format!("metrics.{name}"), change));
+            for (name, change) in axes.chain(metrics) {
+                change.check(&format!("{place}.{name}"), &mut mistake);
+            }
+            if !arm.drift.kl_per_token.is_finite() {
+                mistake(
+                    format!("{place}.drift.kl_per_token"),
+                    "the drift is no finite number".into(),
+                );
+            }
+            for (layer, disturbance) in arm.disturbance.iter().enumerate() {
+                if !(disturbance.value.is_finite() && disturbance.value >= 0.0) {
+                    mistake(
+                        format!("{place}.disturbance[{layer}].value"),
+                        format!("the disturbance of `{}` is no share", disturbance.layer),
+                    );
+                }
+            }
+        }
+        for (index, point) in self.frontier.iter().enumerate() {
+            if self.arms.iter().all(|arm| arm.name != point.arm) {
+                mistake(
+                    format!("frontier[{index}].arm"),
+                    format!("no arm is named `{}`", point.arm),
+                );
+            }
+            let numbers = [
+                point.gain,
+                point.safety_loss,
+                point.knowledge_loss,
+                point.drift,
+            ];
+            if numbers.iter().any(|number| !number.is_finite()) {
+                mistake(
+                    format!("frontier[{index}]"),
+                    "a number is not finite".into(),
+                );
+            }
+        }
+        Error::all(mistakes)
+    }
+}
+
+impl Change {
+    /// Does the 95% interval leave out zero?
+    pub fn is_clear(&self) -> bool {
+        self.ci95[0] > 0.0 || self.ci95[1] < 0.0
+    }
+
+    fn check(&self, place: &str, mistake: &mut impl FnMut(String, String)) {
+        let [low, high] = self.ci95;
+        let numbers = [self.before, self.after, self.net_change, low, high, self.p];
+        if numbers.iter().any(|number| !number.is_finite()) {
+            mistake(place.to_owned(), "a number is not finite".into());
+            return;
+        }
+        // Written numbers may be rounded by other programs; a thousandth of a point changes nothing.
+        if (self.after - self.before - self.net_change).abs() > 1e-3 {
+            mistake(
+                format!("{place}.net_change"),
+                format!(
+                    "{} is not after − before ({} − {})",
+                    self.net_change, self.after, self.before
+                ),
+            );
+        }
+        if low > high {
+            mistake(
+                format!("{place}.ci95"),
+                format!("the interval [{low}, {high}] is upside down"),
+            );
+        }
+        if !(0.0..=1.0).contains(&self.p) {
+            mistake(
+                format!("{place}.p"),
+                format!("{} is no probability", self.p),
+            );
+        }
+        if let Some(judged) = &self.judged {
+            judged.change.check(&format!("{place}.judged"), mistake);
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "results_tests.rs"]
+mod tests;
