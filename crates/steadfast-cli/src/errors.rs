@@ -36,7 +36,7 @@ fn print_one(error: &Error) {
     print_place(error);
     let mut source = std::error::Error::source(error);
     while let Some(cause) = source {
-        anstream::eprintln!("cause: {}", cause.to_string().trim_end());
+        anstream::eprintln!("cause: {}", without_backtrace(&cause.to_string()));
         // The cause may be an error of the library too, with a place and a hint of its own.
         if let Some(inner) = cause.downcast_ref::<Error>() {
             print_place(inner);
@@ -48,6 +48,12 @@ fn print_one(error: &Error) {
         None if error.class == Class::Bug => print_bug_hint(),
         None => {}
     }
+}
+
+/// candle writes a backtrace into its messages where RUST_BACKTRACE is set; it helps nobody here.
+fn without_backtrace(message: &str) -> &str {
+    let end = message.find("\n   0: ").unwrap_or(message.len());
+    message[..end].trim_end()
 }
 
 fn print_place(error: &Error) {

@@ -5,7 +5,7 @@ use crate::output;
 use clap::Args;
 use serde::Serialize;
 use std::path::{Path, PathBuf};
-use steadfast::models::resolve::DEFAULT_BASE;
+use steadfast::models::resolve::{DEFAULT_BASE, default_base_path};
 use steadfast::{Error, Result};
 
 /// The flags of `models`.
@@ -17,15 +17,21 @@ pub struct Arguments {}
 #[derive(Serialize)]
 struct Model {
     id: String,
-    /// `default`, or where it was found.
-    place: String,
+    /// Whether it is the base where none is named.
+    default: bool,
+    /// Whether it is on this machine; the default is fetched when first used.
+    here: bool,
+    place: PathBuf,
 }
 
 /// Lists the default base and what the Hub's cache holds.
 pub fn run(_: &Arguments, global: Global) -> Result<()> {
+    let path = default_base_path()?;
     let mut models = vec![Model {
         id: DEFAULT_BASE.to_owned(),
-        place: "the default, fetched when first used".to_owned(),
+        default: true,
+        here: path.exists(),
+        place: path,
     }];
     let hub = hub_cache();
     if let Some(hub) = &hub {
@@ -36,7 +42,17 @@ pub fn run(_: &Arguments, global: Global) -> Result<()> {
     }
     let mut text = String::new();
     for model in &models {
-        text += &format!("{}\n  {}\n", model.id, model.place);
+        let state = if model.here {
+            ""
+        } else {
+            " (fetched when first used)"
+        };
+        let default = if model.default { " (default)" } else { "" };
+        text += &format!(
+            "{}{default}\n  {}{state}\n",
+            model.id,
+            model.place.display()
+        );
     }
     output::write(&text)
 }
@@ -64,7 +80,9 @@ fn cached(hub: &Path) -> Result<Vec<Model>> {
         if let Some(id) = name.strip_prefix("models--") {
             models.push(Model {
                 id: id.replace("--", "/"),
-                place: path.display().to_string(),
+                default: false,
+                here: true,
+                place: path.clone(),
             });
         }
     }

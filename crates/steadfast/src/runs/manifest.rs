@@ -1,13 +1,13 @@
 //! `manifest.json`: what a run was asked to do, and on which inputs.
 
 use super::atomic;
+use crate::models::resolve::sha256_of;
 use crate::settings::StudySettings;
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 
 /// The value of `format`.
@@ -138,30 +138,20 @@ pub fn inputs(settings: &StudySettings) -> Result<BTreeMap<String, String>> {
 
 /// SHA-256 of a file's bytes, or of the names and bytes of all files in a folder, in order.
 pub fn digest(path: &Path) -> Result<String> {
+    if !path.is_dir() {
+        return sha256_of(path);
+    }
+    let mut names = Vec::new();
+    for entry in fs::read_dir(path).map_err(|cause| Error::file("read", path, cause))? {
+        let entry = entry.map_err(|cause| Error::file("read", path, cause))?;
+        names.push(entry.path());
+    }
+    names.sort();
     let mut hash = Sha256::new();
-    if path.is_dir() {
-        let mut names = Vec::new();
-        for entry in fs::read_dir(path).map_err(|cause| Error::file("read", path, cause))? {
-            let entry = entry.map_err(|cause| Error::file("read", path, cause))?;
-            names.push(entry.path());
-        }
-        names.sort();
-        for inner in names {
-            let name = inner.file_name().unwrap_or_default();
-            feed(&mut hash, &name.to_string_lossy());
-            feed(&mut hash, &digest(&inner)?);
-        }
-    } else {
-        let failed = |cause| Error::file("read", path, cause);
-        let mut file = fs::File::open(path).map_err(failed)?;
-        let mut buffer = vec![0; 1 << 16];
-        loop {
-            let read = file.read(&mut buffer).map_err(failed)?;
-            if read == 0 {
-                break;
-            }
-            hash.update(&buffer[..read]);
-        }
+    for inner in names {
+        let name = inner.file_name().unwrap_or_default();
+        feed(&mut hash, &name.to_string_lossy());
+        feed(&mut hash, &digest(&inner)?);
     }
     Ok(hexadecimal(&hash.finalize()))
 }

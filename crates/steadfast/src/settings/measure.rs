@@ -4,6 +4,7 @@ use super::presets::Preset;
 use super::recipe::shipped_suites;
 use super::study::{SHIPPED_SUITES, SuiteSettings};
 use super::suggest;
+use crate::evaluation::suites;
 use crate::{Error, Result};
 use serde::Serialize;
 use std::collections::BTreeSet;
@@ -101,7 +102,7 @@ fn suite(text: &str, limit: Option<usize>) -> Result<SuiteSettings> {
         None => (text, None),
     };
     match &path {
-        None if !SHIPPED_SUITES.contains(&name) => {
+        None if !suites::builtin_names().contains(&name) => {
             Err(Error::user(format!("no shipped suite is called `{name}`"))
                 .field("--suite")
                 .hint(format!(

@@ -11,6 +11,7 @@ use super::study::{
 };
 use super::suggest;
 use super::table::{Bounds, Section, Source};
+use crate::evaluation::suites;
 use crate::{Error, Result};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -421,7 +422,7 @@ fn suites(root: &Section<'_, '_>, scale: &Scale) -> Vec<SuiteSettings> {
         }
         if let Some(name) = name {
             check_name(&section, &name);
-            if path.is_none() && !SHIPPED_SUITES.contains(&name.as_str()) {
+            if path.is_none() && !suites::builtin_names().contains(&name.as_str()) {
                 section.mistake(
                     "name",
                     format!("no shipped suite is called `{name}`"),
