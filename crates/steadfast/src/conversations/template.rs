@@ -36,7 +36,8 @@ impl ChatTemplate {
         environment.set_undefined_behavior(UndefinedBehavior::Lenient);
         environment.set_fuel(Some(FUEL));
         environment.set_recursion_limit(100);
-        environment.set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
+        environment
+            .set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
         environment.add_function("raise_exception", raise_exception);
         environment.add_function("strftime_now", strftime_now);
         environment.add_filter("tojson", tojson);
@@ -94,8 +95,11 @@ impl ChatTemplate {
 
 /// transformers marks assistant text with `{% generation %}`; the marks print nothing.
 fn without_generation_marks(source: &str) -> String {
-    let marks = regex::Regex::new(r"\{%(-?)\s*(?:end)?generation\s*(-?)%\}").expect("the pattern is fixed");
-    marks.replace_all(source, "{%$1 if true $2%}{%$1 endif $2%}").into_owned()
+    let marks =
+        regex::Regex::new(r"\{%(-?)\s*(?:end)?generation\s*(-?)%\}").expect("the pattern is fixed");
+    marks
+        .replace_all(source, "{%$1 if true $2%}{%$1 endif $2%}")
+        .into_owned()
 }
 
 fn raise_exception(message: String) -> std::result::Result<Value, minijinja::Error> {
@@ -109,7 +113,10 @@ fn strftime_now(format: &str) -> std::result::Result<String, minijinja::Error> {
 
 /// `tojson` as transformers defines it: `json.dumps(value, ensure_ascii=False)`, so no HTML escapes,
 /// and Python's spaces after `,` and `:`.
-fn tojson(value: Serde<serde_json::Value>, options: Kwargs) -> std::result::Result<Value, minijinja::Error> {
+fn tojson(
+    value: Serde<serde_json::Value>,
+    options: Kwargs,
+) -> std::result::Result<Value, minijinja::Error> {
     let indent: Option<usize> = options.get("indent")?;
     options.assert_all_used()?;
     let mut bytes = Vec::new();
@@ -117,11 +124,21 @@ fn tojson(value: Serde<serde_json::Value>, options: Kwargs) -> std::result::Resu
         Some(width) => {
             let spaces = b" ".repeat(width.min(16));
             let pretty = PrettyFormatter::with_indent(&spaces);
-            value.0.serialize(&mut serde_json::Serializer::with_formatter(&mut bytes, pretty))
+            value
+                .0
+                .serialize(&mut serde_json::Serializer::with_formatter(
+                    &mut bytes, pretty,
+                ))
         }
-        None => value.0.serialize(&mut serde_json::Serializer::with_formatter(&mut bytes, PythonFormatter)),
+        None => value
+            .0
+            .serialize(&mut serde_json::Serializer::with_formatter(
+                &mut bytes,
+                PythonFormatter,
+            )),
     };
-    written.map_err(|cause| minijinja::Error::new(ErrorKind::BadSerialization, cause.to_string()))?;
+    written
+        .map_err(|cause| minijinja::Error::new(ErrorKind::BadSerialization, cause.to_string()))?;
     String::from_utf8(bytes)
         .map(Value::from_safe_string)
         .map_err(|cause| minijinja::Error::new(ErrorKind::BadSerialization, cause.to_string()))
@@ -131,15 +148,34 @@ fn tojson(value: Serde<serde_json::Value>, options: Kwargs) -> std::result::Resu
 struct PythonFormatter;
 
 impl Formatter for PythonFormatter {
-    fn begin_array_value<W: ?Sized + std::io::Write>(&mut self, writer: &mut W, first: bool) -> std::io::Result<()> {
-        if first { Ok(()) } else { writer.write_all(b", ") }
+    fn begin_array_value<W: ?Sized + std::io::Write>(
+        &mut self,
+        writer: &mut W,
+        first: bool,
+    ) -> std::io::Result<()> {
+        if first {
+            Ok(())
+        } else {
+            writer.write_all(b", ")
+        }
     }
 
-    fn begin_object_key<W: ?Sized + std::io::Write>(&mut self, writer: &mut W, first: bool) -> std::io::Result<()> {
-        if first { Ok(()) } else { writer.write_all(b", ") }
+    fn begin_object_key<W: ?Sized + std::io::Write>(
+        &mut self,
+        writer: &mut W,
+        first: bool,
+    ) -> std::io::Result<()> {
+        if first {
+            Ok(())
+        } else {
+            writer.write_all(b", ")
+        }
     }
 
-    fn begin_object_value<W: ?Sized + std::io::Write>(&mut self, writer: &mut W) -> std::io::Result<()> {
+    fn begin_object_value<W: ?Sized + std::io::Write>(
+        &mut self,
+        writer: &mut W,
+    ) -> std::io::Result<()> {
         writer.write_all(b": ")
     }
 }

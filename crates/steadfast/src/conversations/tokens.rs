@@ -26,7 +26,9 @@ pub fn example(model: &LanguageModel, conversation: &Conversation) -> Result<Exa
         .map(|(token, &(start, end))| {
             spans.iter().any(|span| {
                 let inside = start >= span.content.start && end <= span.content.end && end > start;
-                let ends_turn = start >= span.content.end && end <= span.turn_end && model.tokenizer.stop.contains(token);
+                let ends_turn = start >= span.content.end
+                    && end <= span.turn_end
+                    && model.tokenizer.stop.contains(token);
                 inside || ends_turn
             })
         })
@@ -40,7 +42,9 @@ pub fn example(model: &LanguageModel, conversation: &Conversation) -> Result<Exa
 
 /// Tokens of a prompt: the conversation so far, the assistant's turn opened.
 pub fn prompt(model: &LanguageModel, messages: &[Message]) -> Result<Vec<u32>> {
-    model.tokenizer.encode(&model.template.render(messages, true)?)
+    model
+        .tokenizer
+        .encode(&model.template.render(messages, true)?)
 }
 
 /// Where one assistant turn stands in the rendered text, in bytes.
@@ -70,19 +74,35 @@ fn learnt_spans(model: &LanguageModel, messages: &[Message], text: &str) -> Resu
             .and_then(|turn| turn.find(content))
             .map(|at| start + at);
         let Some(found) = found else {
-            return Err(Error::user(format!("the chat template does not keep assistant turn {}", index + 1))
-                .hint("the loss mask needs the assistant's words as they stand in the rendered text"));
+            return Err(Error::user(format!(
+                "the chat template does not keep assistant turn {}",
+                index + 1
+            ))
+            .hint("the loss mask needs the assistant's words as they stand in the rendered text"));
         };
         if content.is_empty() && message.content.is_empty() {
             // An empty reply still teaches to end the turn.
-            spans.push(Span { content: start..start, turn_end });
+            spans.push(Span {
+                content: start..start,
+                turn_end,
+            });
             continue;
         }
         let lead = message.content.len() - message.content.trim_start().len();
         let trail = message.content.len() - message.content.trim_end().len();
-        let kept_lead = if text[..found].ends_with(&message.content[..lead]) && found - lead >= start { lead } else { 0 };
+        let kept_lead =
+            if text[..found].ends_with(&message.content[..lead]) && found - lead >= start {
+                lead
+            } else {
+                0
+            };
         let end = found + content.len();
-        let kept_trail = if text[end..].starts_with(&message.content[message.content.len() - trail..]) { trail } else { 0 };
+        let kept_trail =
+            if text[end..].starts_with(&message.content[message.content.len() - trail..]) {
+                trail
+            } else {
+                0
+            };
         spans.push(Span {
             content: found - kept_lead..end + kept_trail,
             turn_end,

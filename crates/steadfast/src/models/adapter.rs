@@ -92,7 +92,11 @@ impl Adapter {
     }
 
     /// PEFT's settings, keys sorted.
-    fn config(&self, base: &str, revision: Option<&str>) -> BTreeMap<&'static str, serde_json::Value> {
+    fn config(
+        &self,
+        base: &str,
+        revision: Option<&str>,
+    ) -> BTreeMap<&'static str, serde_json::Value> {
         let targets: BTreeSet<&str> = self
             .modules
             .keys()
@@ -128,7 +132,9 @@ impl Adapter {
     pub fn read(folder: &Path) -> Result<Self> {
         let path = folder.join(CONFIG_FILE);
         let text = std::fs::read_to_string(&path).map_err(|cause| {
-            Error::file("read", &path, cause).hint("an adapter is a folder with adapter_config.json and adapter_model.safetensors")
+            Error::file("read", &path, cause).hint(
+                "an adapter is a folder with adapter_config.json and adapter_model.safetensors",
+            )
         })?;
         let config: Config = serde_json::from_str(&text).map_err(|cause| {
             Error::user("this is no PEFT LoRA config")
@@ -150,13 +156,19 @@ impl Adapter {
             let Some(module) = name.strip_suffix(".lora_A.weight") else {
                 continue;
             };
-            let b = tensors.get(&format!("{module}.lora_B.weight")).ok_or_else(|| {
-                Error::user("a lora_A has no lora_B beside it").at(&file).field(name.as_str())
-            })?;
+            let b = tensors
+                .get(&format!("{module}.lora_B.weight"))
+                .ok_or_else(|| {
+                    Error::user("a lora_A has no lora_B beside it")
+                        .at(&file)
+                        .field(name.as_str())
+                })?;
             let path = module.strip_prefix(PREFIX).unwrap_or(module).to_owned();
             let (rank, _) = a.dims2()?;
             if b.dims2()?.1 != rank {
-                return Err(Error::user("lora_A and lora_B have different ranks").at(&file).field(name.as_str()));
+                return Err(Error::user("lora_A and lora_B have different ranks")
+                    .at(&file)
+                    .field(name.as_str()));
             }
             modules.insert(
                 path.clone(),
@@ -170,7 +182,9 @@ impl Adapter {
             );
         }
         if modules.is_empty() {
-            return Err(Error::user("the adapter changes no layer").at(&file).hint("expected tensors named base_model.model.<path>.lora_A.weight"));
+            return Err(Error::user("the adapter changes no layer")
+                .at(&file)
+                .hint("expected tensors named base_model.model.<path>.lora_A.weight"));
         }
         Ok(Self {
             modules,
@@ -189,7 +203,10 @@ impl Config {
                 .hint("supported: plain LoRA and rsLoRA, as PEFT writes them"))
         };
         if self.peft_type != "LORA" {
-            return refuse("peft_type", format!("adapters of type `{}` are not supported", self.peft_type));
+            return refuse(
+                "peft_type",
+                format!("adapters of type `{}` are not supported", self.peft_type),
+            );
         }
         if self.r == 0 {
             return refuse("r", "the rank is 0".into());
@@ -198,10 +215,20 @@ impl Config {
             return refuse("use_dora", "DoRA is not supported".into());
         }
         if self.fan_in_fan_out {
-            return refuse("fan_in_fan_out", "transposed weights are not supported".into());
+            return refuse(
+                "fan_in_fan_out",
+                "transposed weights are not supported".into(),
+            );
         }
-        if self.modules_to_save.as_ref().is_some_and(|modules| !modules.is_empty()) {
-            return refuse("modules_to_save", "adapters that replace whole modules are not supported".into());
+        if self
+            .modules_to_save
+            .as_ref()
+            .is_some_and(|modules| !modules.is_empty())
+        {
+            return refuse(
+                "modules_to_save",
+                "adapters that replace whole modules are not supported".into(),
+            );
         }
         Ok(())
     }
@@ -209,16 +236,32 @@ impl Config {
     /// α/r or α/√r, a pattern's own values where one names the module.
     fn scale(&self, path: &str) -> f64 {
         let named = |pattern: &String| path == pattern || path.ends_with(&format!(".{pattern}"));
-        let rank = self.rank_pattern.iter().find(|(pattern, _)| named(pattern)).map_or(self.r, |(_, rank)| *rank);
-        let alpha = self.alpha_pattern.iter().find(|(pattern, _)| named(pattern)).map_or(self.lora_alpha, |(_, alpha)| *alpha);
+        let rank = self
+            .rank_pattern
+            .iter()
+            .find(|(pattern, _)| named(pattern))
+            .map_or(self.r, |(_, rank)| *rank);
+        let alpha = self
+            .alpha_pattern
+            .iter()
+            .find(|(pattern, _)| named(pattern))
+            .map_or(self.lora_alpha, |(_, alpha)| *alpha);
         let rank = rank.max(1) as f64;
-        if self.use_rslora { alpha / rank.sqrt() } else { alpha / rank }
+        if self.use_rslora {
+            alpha / rank.sqrt()
+        } else {
+            alpha / rank
+        }
     }
 }
 
 /// PEFT writes whole alphas without a fraction.
 fn whole_or_not(alpha: f64) -> serde_json::Value {
-    if alpha.fract() == 0.0 { json!(alpha as i64) } else { json!(alpha) }
+    if alpha.fract() == 0.0 {
+        json!(alpha as i64)
+    } else {
+        json!(alpha)
+    }
 }
 
 #[cfg(test)]
@@ -228,8 +271,15 @@ mod tests {
     #[test]
     fn what_is_written_is_read_back() {
         let folder = tempfile::tempdir().unwrap();
-        let tensor = |rows, columns| Tensor::randn(0f32, 1., (rows, columns), &Device::Cpu).unwrap();
-        let module = LowRank { a: tensor(4, 6), b: tensor(8, 4), scale: 2.0, train_a: true, train_b: true };
+        let tensor =
+            |rows, columns| Tensor::randn(0f32, 1., (rows, columns), &Device::Cpu).unwrap();
+        let module = LowRank {
+            a: tensor(4, 6),
+            b: tensor(8, 4),
+            scale: 2.0,
+            train_a: true,
+            train_b: true,
+        };
         let adapter = Adapter {
             modules: BTreeMap::from([("model.layers.0.self_attn.q_proj".to_owned(), module)]),
             alpha: 8.0,
@@ -238,9 +288,18 @@ mod tests {
         };
         adapter.write(folder.path(), "base", None).unwrap();
         let read = Adapter::read(folder.path()).unwrap();
-        let (before, after) = (&adapter.modules["model.layers.0.self_attn.q_proj"], &read.modules["model.layers.0.self_attn.q_proj"]);
-        assert_eq!(before.a.to_vec2::<f32>().unwrap(), after.a.to_vec2::<f32>().unwrap());
-        assert_eq!(before.b.to_vec2::<f32>().unwrap(), after.b.to_vec2::<f32>().unwrap());
+        let (before, after) = (
+            &adapter.modules["model.layers.0.self_attn.q_proj"],
+            &read.modules["model.layers.0.self_attn.q_proj"],
+        );
+        assert_eq!(
+            before.a.to_vec2::<f32>().unwrap(),
+            after.a.to_vec2::<f32>().unwrap()
+        );
+        assert_eq!(
+            before.b.to_vec2::<f32>().unwrap(),
+            after.b.to_vec2::<f32>().unwrap()
+        );
         assert_eq!((before.scale, read.rank, read.alpha), (after.scale, 4, 8.0));
     }
 
@@ -249,8 +308,18 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let write = |text: &str| std::fs::write(folder.path().join(CONFIG_FILE), text).unwrap();
         write(r#"{"peft_type":"IA3","r":1,"lora_alpha":1}"#);
-        assert!(Adapter::read(folder.path()).unwrap_err().message.contains("IA3"));
+        assert!(
+            Adapter::read(folder.path())
+                .unwrap_err()
+                .message
+                .contains("IA3")
+        );
         write(r#"{"peft_type":"LORA","r":1,"lora_alpha":1,"use_dora":true}"#);
-        assert!(Adapter::read(folder.path()).unwrap_err().message.contains("DoRA"));
+        assert!(
+            Adapter::read(folder.path())
+                .unwrap_err()
+                .message
+                .contains("DoRA")
+        );
     }
 }

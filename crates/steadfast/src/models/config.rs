@@ -74,7 +74,8 @@ impl ModelConfig {
 
     fn from_json(path: &Path) -> Result<Self> {
         let text = std::fs::read_to_string(path).map_err(|cause| {
-            Error::file("read", path, cause).hint("a model folder needs config.json, tokenizer.json and safetensors")
+            Error::file("read", path, cause)
+                .hint("a model folder needs config.json, tokenizer.json and safetensors")
         })?;
         let value: serde_json::Value = serde_json::from_str(&text).map_err(|cause| {
             Error::user("the model's config is not JSON")
@@ -82,7 +83,8 @@ impl ModelConfig {
                 .line(cause.line())
                 .because(cause)
         })?;
-        supported(value["model_type"].as_str().unwrap_or("?")).map_err(|error| error.at(path).field("model_type"))?;
+        supported(value["model_type"].as_str().unwrap_or("?"))
+            .map_err(|error| error.at(path).field("model_type"))?;
         let raw: Raw = serde_json::from_value(value).map_err(|cause| {
             Error::user("the model's config lacks a field or has one of the wrong type")
                 .at(path)
@@ -90,18 +92,23 @@ impl ModelConfig {
                 .hint("download config.json again from where the model comes from")
         })?;
         let refuse = |field: &str, message: &str| {
-            Err(Error::user(message.to_owned())
-                .at(path)
-                .field(field)
-                .hint("supported: the Llama architecture without biases, SiLU, plain rotary positions"))
+            Err(Error::user(message.to_owned()).at(path).field(field).hint(
+                "supported: the Llama architecture without biases, SiLU, plain rotary positions",
+            ))
         };
         if raw.attention_bias || raw.mlp_bias {
-            return refuse("attention_bias", "biases in linear layers are not supported");
+            return refuse(
+                "attention_bias",
+                "biases in linear layers are not supported",
+            );
         }
         if raw.hidden_act.as_deref().is_some_and(|act| act != "silu") {
             return refuse("hidden_act", "this activation is not supported");
         }
-        let rope = raw.rope_parameters.as_ref().unwrap_or(&serde_json::Value::Null);
+        let rope = raw
+            .rope_parameters
+            .as_ref()
+            .unwrap_or(&serde_json::Value::Null);
         let scaling = raw
             .rope_scaling
             .as_ref()
@@ -138,7 +145,8 @@ impl ModelConfig {
 
     fn from_gguf(file: &GgufFile) -> Result<Self> {
         let architecture = file.text("general.architecture")?;
-        supported(architecture).map_err(|error| error.at(file.path()).field("general.architecture"))?;
+        supported(architecture)
+            .map_err(|error| error.at(file.path()).field("general.architecture"))?;
         let integer = |key: &str| file.integer(&format!("{architecture}.{key}"));
         let number = |key: &str| file.number(&format!("{architecture}.{key}"));
         let heads = integer("attention.head_count")?;
@@ -152,7 +160,9 @@ impl ModelConfig {
                 .field("token_embd.weight")
                 .hint("vocabulary-only files hold no model: download the whole one")
         })?;
-        if file.has_tensor("rope_freqs.weight") || file.has(&format!("{architecture}.rope.scaling.type")) {
+        if file.has_tensor("rope_freqs.weight")
+            || file.has(&format!("{architecture}.rope.scaling.type"))
+        {
             return Err(Error::user("scaled rotary positions are not supported")
                 .at(file.path())
                 .hint("supported: the Llama architecture with plain rotary positions"));
@@ -195,7 +205,9 @@ impl ModelConfig {
             )));
         }
         if self.head_size % 2 != 0 {
-            return Err(Error::user("the head size is odd: rotary positions need pairs"));
+            return Err(Error::user(
+                "the head size is odd: rotary positions need pairs",
+            ));
         }
         Ok(())
     }
@@ -205,8 +217,10 @@ fn supported(architecture: &str) -> Result<()> {
     if architecture == "llama" {
         return Ok(());
     }
-    Err(
-        Error::user(format!("the architecture `{architecture}` is not supported"))
-            .hint("supported architectures: llama (Llama 2/3, SmolLM2, TinyLlama and others of that shape)"),
-    )
+    Err(Error::user(format!(
+        "the architecture `{architecture}` is not supported"
+    ))
+    .hint(
+        "supported architectures: llama (Llama 2/3, SmolLM2, TinyLlama and others of that shape)",
+    ))
 }

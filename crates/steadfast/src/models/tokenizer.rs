@@ -69,7 +69,9 @@ impl Tokenizer {
         if !path.exists() {
             return Err(Error::user("the model folder has no tokenizer.json")
                 .at(folder)
-                .hint("save it with transformers' `AutoTokenizer.save_pretrained` and copy it here"));
+                .hint(
+                    "save it with transformers' `AutoTokenizer.save_pretrained` and copy it here",
+                ));
         }
         let inner = tokenizers::Tokenizer::from_file(&path).map_err(|cause| {
             Error::user("the tokenizer cannot be read")
@@ -90,16 +92,23 @@ impl Tokenizer {
             serde_json::Value::Array(ids) => ids.iter().filter_map(as_id).collect(),
             id => as_id(id).into_iter().collect(),
         };
-        Ok(Self::finish(inner, special("bos_token"), special("eos_token"), ending))
+        Ok(Self::finish(
+            inner,
+            special("bos_token"),
+            special("eos_token"),
+            ending,
+        ))
     }
 
     fn from_gguf(file: &GgufFile) -> Result<Self> {
         let model = file.text("tokenizer.ggml.model")?;
         if model != "gpt2" {
-            return Err(Error::user(format!("the GGUF tokenizer kind `{model}` is not supported"))
-                .at(file.path())
-                .field("tokenizer.ggml.model")
-                .hint("supported: gpt2 (byte-level BPE); or use a model folder with tokenizer.json"));
+            return Err(Error::user(format!(
+                "the GGUF tokenizer kind `{model}` is not supported"
+            ))
+            .at(file.path())
+            .field("tokenizer.ggml.model")
+            .hint("supported: gpt2 (byte-level BPE); or use a model folder with tokenizer.json"));
         }
         let tokens = file.texts("tokenizer.ggml.tokens")?;
         let types = file.integers("tokenizer.ggml.token_type")?;
@@ -114,9 +123,13 @@ impl Tokenizer {
             })
             .collect::<Result<Vec<_>>>()?;
         if types.len() != tokens.len() {
-            return Err(Error::user(format!("{} tokens have {} types", tokens.len(), types.len()))
-                .at(file.path())
-                .field("tokenizer.ggml.token_type"));
+            return Err(Error::user(format!(
+                "{} tokens have {} types",
+                tokens.len(),
+                types.len()
+            ))
+            .at(file.path())
+            .field("tokenizer.ggml.token_type"));
         }
         let vocabulary = tokens
             .iter()
@@ -143,9 +156,13 @@ impl Tokenizer {
                 .collect::<Vec<_>>()
         };
         let cannot_add = |cause: tokenizers::Error| {
-            Error::user("the special tokens cannot be added").at(file.path()).because(cause)
+            Error::user("the special tokens cannot be added")
+                .at(file.path())
+                .because(cause)
         };
-        inner.add_special_tokens(added(CONTROL)).map_err(cannot_add)?;
+        inner
+            .add_special_tokens(added(CONTROL))
+            .map_err(cannot_add)?;
         inner.add_tokens(added(USER_DEFINED)).map_err(cannot_add)?;
         let named = |key: &str| -> Option<String> {
             let id = file.integer(key).ok()?;
@@ -156,7 +173,12 @@ impl Tokenizer {
         Ok(Self::finish(inner, bos, eos, Vec::new()))
     }
 
-    fn finish(inner: tokenizers::Tokenizer, bos: Option<String>, eos: Option<String>, ending: Vec<u32>) -> Self {
+    fn finish(
+        inner: tokenizers::Tokenizer,
+        bos: Option<String>,
+        eos: Option<String>,
+        ending: Vec<u32>,
+    ) -> Self {
         let known = |token: &str| inner.token_to_id(token);
         let mut seen = BTreeSet::new();
         let stop = END_OF_TURN
@@ -166,7 +188,12 @@ impl Tokenizer {
             .chain(eos.as_deref().and_then(known))
             .filter(|id| seen.insert(*id))
             .collect();
-        Self { inner, bos, eos, stop }
+        Self {
+            inner,
+            bos,
+            eos,
+            stop,
+        }
     }
 }
 
@@ -235,7 +262,12 @@ mod tests {
         let tokenizer = Tokenizer::read(&located.path).unwrap();
         assert!(cases.len() >= 30);
         for case in cases {
-            assert_eq!(tokenizer.encode(&case.text).unwrap(), case.ids, "{:?}", case.text);
+            assert_eq!(
+                tokenizer.encode(&case.text).unwrap(),
+                case.ids,
+                "{:?}",
+                case.text
+            );
         }
     }
 
@@ -243,6 +275,9 @@ mod tests {
     fn a_turn_ends_with_the_end_of_turn_token() {
         let located = resolve::locate(None, &Silent).unwrap();
         let tokenizer = Tokenizer::read(&located.path).unwrap();
-        assert_eq!(tokenizer.stop.first(), tokenizer.inner.token_to_id("<|im_end|>").as_ref());
+        assert_eq!(
+            tokenizer.stop.first(),
+            tokenizer.inner.token_to_id("<|im_end|>").as_ref()
+        );
     }
 }

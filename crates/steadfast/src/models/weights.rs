@@ -68,10 +68,12 @@ fn read_safetensors(folder: &Path, device: &Device) -> Result<Weights> {
             match tensor.dtype() {
                 DType::F32 | DType::F16 | DType::BF16 => {}
                 other => {
-                    return Err(Error::user(format!("weights of type {other:?} are not supported"))
-                        .at(&shard)
-                        .field(name)
-                        .hint("supported types: F32, F16, BF16"));
+                    return Err(Error::user(format!(
+                        "weights of type {other:?} are not supported"
+                    ))
+                    .at(&shard)
+                    .field(name)
+                    .hint("supported types: F32, F16, BF16"));
                 }
             }
             weights.insert(name, tensor.to_dtype(DType::F32)?);
@@ -84,7 +86,8 @@ fn read_safetensors(folder: &Path, device: &Device) -> Result<Weights> {
 pub fn shards(folder: &Path) -> Result<Vec<PathBuf>> {
     let index = folder.join("model.safetensors.index.json");
     if index.exists() {
-        let text = std::fs::read_to_string(&index).map_err(|cause| Error::file("read", &index, cause))?;
+        let text =
+            std::fs::read_to_string(&index).map_err(|cause| Error::file("read", &index, cause))?;
         let index_of: serde_json::Value = serde_json::from_str(&text).map_err(|cause| {
             Error::user("the index of the weight files is not JSON")
                 .at(&index)
