@@ -1,21 +1,181 @@
 //! Chat templates, rendered byte for byte as transformers renders them.
+//!
+//! A template comes with a model, from anywhere: it runs with a limited amount of fuel, cannot read
+//! files, and cannot loop for ever.
+
 use super::Message;
-use crate::Result;
+use crate::{Error, Result};
+use minijinja::syntax::SyntaxConfig;
+use minijinja::value::{Kwargs, Serde};
+use minijinja::{Environment, ErrorKind, UndefinedBehavior, Value};
+use serde::Serialize;
+use serde_json::ser::{Formatter, PrettyFormatter};
+
+/// Instructions a rendering may take; a long conversation takes some thousands.
+const FUEL: u64 = 10_000_000;
 
 /// A compiled Jinja chat template with its special tokens.
 #[derive(Debug)]
-pub struct ChatTemplate;
+pub struct ChatTemplate {
+    environment: Environment<'static>,
+    bos: String,
+    eos: String,
+    source: String,
+}
 
 impl ChatTemplate {
     /// Compiles `source`; `bos`/`eos` are the strings the template sees as `bos_token`/`eos_token`.
     pub fn new(source: &str, bos: Option<&str>, eos: Option<&str>) -> Result<Self> {
-        let _ = (source, bos, eos);
-        todo!("conversations helper")
+        let mut environment = Environment::new();
+        let syntax = SyntaxConfig::builder()
+            .trim_blocks(true)
+            .lstrip_blocks(true)
+            .build()
+            .map_err(|cause| Error::bug("the template syntax is refused").because(cause))?;
+        environment.set_syntax(syntax);
+        environment.set_undefined_behavior(UndefinedBehavior::Lenient);
+        environment.set_fuel(Some(FUEL));
+        environment.set_recursion_limit(100);
+        environment
+            .set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
+        environment.add_function("raise_exception", raise_exception);
+        environment.add_function("strftime_now", strftime_now);
+        environment.add_filter("tojson", tojson);
+        environment
+            .add_template_owned("chat", without_generation_marks(source))
+            .map_err(|cause| {
+                Error::user("the chat template does not compile")
+                    .because(cause)
+                    .hint("check chat_template.jinja, or tokenizer_config.json's chat_template")
+            })?;
+        Ok(Self {
+            environment,
+            bos: bos.unwrap_or_default().to_owned(),
+            eos: eos.unwrap_or_default().to_owned(),
+            source: source.to_owned(),
+        })
+    }
+
+    /// The template as it was given.
+    pub fn source(&self) -> &str {
+        &self.source
     }
 
     /// Renders the messages, with the opening of an assistant turn appended when asked for.
     pub fn render(&self, messages: &[Message], add_generation_prompt: bool) -> Result<String> {
-        let _ = (messages, add_generation_prompt);
-        todo!("conversations helper")
+        #[derive(Serialize)]
+        struct Turn<'a> {
+            role: super::Role,
+            content: &'a str,
+        }
+        let turns: Vec<Turn> = messages
+            .iter()
+            .map(|message| Turn {
+                role: message.role,
+                content: &message.content,
+            })
+            .collect();
+        self.environment
+            .get_template("chat")
+            .and_then(|template| {
+                template.render(minijinja::context! {
+                    messages => Value::from(Serde(&turns)),
+                    add_generation_prompt => add_generation_prompt,
+                    bos_token => self.bos.as_str(),
+                    eos_token => self.eos.as_str(),
+                })
+            })
+            .map_err(|cause| {
+                Error::user("the chat template refuses this conversation")
+                    .because(cause)
+                    .hint("the model's template may want other roles or another order of turns")
+            })
+    }
+}
+
+/// transformers marks assistant text with `{% generation %}`; the marks print nothing.
+fn without_generation_marks(source: &str) -> String {
+    let marks =
+        regex::Regex::new(r"\{%(-?)\s*(?:end)?generation\s*(-?)%\}").expect("the pattern is fixed");
+    marks
+        .replace_all(source, "{%$1 if true $2%}{%$1 endif $2%}")
+        .into_owned()
+}
+
+fn raise_exception(message: String) -> std::result::Result<Value, minijinja::Error> {
+    Err(minijinja::Error::new(ErrorKind::InvalidOperation, message))
+}
+
+fn strftime_now(format: &str) -> std::result::Result<String, minijinja::Error> {
+    jiff::fmt::strtime::format(format, &jiff::ZonedDateTime::now())
+        .map_err(|cause| minijinja::Error::new(ErrorKind::InvalidOperation, cause.to_string()))
+}
+
+/// `tojson` as transformers defines it: `json.dumps(value, ensure_ascii=False)`, so no HTML escapes,
+/// and Python's spaces after `,` and `:`.
+fn tojson(
+    value: Serde<serde_json::Value>,
+    options: Kwargs,
+) -> std::result::Result<Value, minijinja::Error> {
+    let indent: Option<usize> = options.get("indent")?;
+    options.assert_all_used()?;
+    let mut bytes = Vec::new();
+    let written = match indent {
+        Some(width) => {
+            let spaces = b" ".repeat(width.min(16));
+            let pretty = PrettyFormatter::with_indent(&spaces);
+            value
+                .0
+                .serialize(&mut serde_json::Serializer::with_formatter(
+                    &mut bytes, pretty,
+                ))
+        }
+        None => value
+            .0
+            .serialize(&mut serde_json::Serializer::with_formatter(
+                &mut bytes,
+                PythonFormatter,
+            )),
+    };
+    written
+        .map_err(|cause| minijinja::Error::new(ErrorKind::BadSerialization, cause.to_string()))?;
+    String::from_utf8(bytes)
+        .map(Value::from_safe_string)
+        .map_err(|cause| minijinja::Error::new(ErrorKind::BadSerialization, cause.to_string()))
+}
+
+/// JSON with Python's default separators `", "` and `": "`.
+struct PythonFormatter;
+
+impl Formatter for PythonFormatter {
+    fn begin_array_value<W: ?Sized + std::io::Write>(
+        &mut self,
+        writer: &mut W,
+        first: bool,
+    ) -> std::io::Result<()> {
+        if first {
+            Ok(())
+        } else {
+            writer.write_all(b", ")
+        }
+    }
+
+    fn begin_object_key<W: ?Sized + std::io::Write>(
+        &mut self,
+        writer: &mut W,
+        first: bool,
+    ) -> std::io::Result<()> {
+        if first {
+            Ok(())
+        } else {
+            writer.write_all(b", ")
+        }
+    }
+
+    fn begin_object_value<W: ?Sized + std::io::Write>(
+        &mut self,
+        writer: &mut W,
+    ) -> std::io::Result<()> {
+        writer.write_all(b": ")
     }
 }

@@ -54,3 +54,24 @@ pub struct Measurement {
     /// Every item.
     pub samples: Vec<Sample>,
 }
+
+/// Two measurements, paired by item.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Comparison {
+    /// By axis name.
+    pub axes: BTreeMap<String, crate::reports::results::Change>,
+    /// By `<suite>/<metric>`.
+    pub metrics: BTreeMap<String, crate::reports::results::Change>,
+}
+
+/// Pairs two measurements by item.
+pub fn compare(before: &Measurement, after: &Measurement) -> crate::Result<Comparison> {
+    let _ = (before, after);
+    todo!("scoring helper")
+}
+
+/// Fails where an axis lost more points than allowed.
+pub fn gate(comparison: &Comparison, limits: &BTreeMap<Axis, f64>) -> crate::Result<()> {
+    let _ = (comparison, limits);
+    todo!("scoring helper")
+}

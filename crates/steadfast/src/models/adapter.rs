@@ -1,9 +1,21 @@
 //! A low-rank change ΔW = s·B·A of named linear layers, and its PEFT form on disk.
 
-use crate::Result;
-use candle_core::Tensor;
-use std::collections::BTreeMap;
+use crate::runs::atomic;
+use crate::{Error, Result};
+use candle_core::{DType, Device, Tensor};
+use serde::Deserialize;
+use serde_json::json;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
+
+/// The version of PEFT whose files these are.
+const PEFT_VERSION: &str = "0.21.0";
+/// PEFT's name of the settings file.
+pub const CONFIG_FILE: &str = "adapter_config.json";
+/// PEFT's name of the tensor file.
+pub const TENSOR_FILE: &str = "adapter_model.safetensors";
+/// What PEFT puts before a module's path.
+const PREFIX: &str = "base_model.model.";
 
 /// The change of one linear layer y = Wx: ΔW = scale·B·A.
 #[derive(Clone, Debug)]
@@ -36,16 +48,209 @@ pub struct Adapter {
 /// Gradients by tensor name: `<module path>.lora_A` [rank, in], `<module path>.lora_B` [out, rank].
 pub type AdapterGradients = BTreeMap<String, Tensor>;
 
+/// `adapter_config.json`, as far as it is read.
+#[derive(Deserialize)]
+struct Config {
+    peft_type: String,
+    r: usize,
+    lora_alpha: f64,
+    #[serde(default)]
+    use_rslora: bool,
+    #[serde(default)]
+    use_dora: bool,
+    #[serde(default)]
+    fan_in_fan_out: bool,
+    #[serde(default)]
+    modules_to_save: Option<Vec<String>>,
+    #[serde(default)]
+    rank_pattern: BTreeMap<String, usize>,
+    #[serde(default)]
+    alpha_pattern: BTreeMap<String, f64>,
+}
+
 impl Adapter {
-    /// Writes `adapter_config.json` and `adapter_model.safetensors` as PEFT 0.21 writes them (atomic).
+    /// Writes `adapter_config.json` and `adapter_model.safetensors` as PEFT 0.21 writes them.
+    ///
+    /// The tensors go first, so that a folder with a config always has them.
     pub fn write(&self, folder: &Path, base: &str, revision: Option<&str>) -> Result<()> {
-        let _ = (folder, base, revision);
-        todo!("training helper")
+        std::fs::create_dir_all(folder).map_err(|cause| Error::file("create", folder, cause))?;
+        let mut tensors = BTreeMap::new();
+        for (path, module) in &self.modules {
+            for (part, tensor) in [("lora_A", &module.a), ("lora_B", &module.b)] {
+                let tensor = tensor.to_device(&Device::Cpu)?.contiguous()?;
+                tensors.insert(format!("{PREFIX}{path}.{part}.weight"), tensor);
+            }
+        }
+        let metadata = HashMap::from([("format".to_owned(), "pt".to_owned())]);
+        let bytes = safetensors::serialize(&tensors, Some(metadata))
+            .map_err(|cause| Error::bug("the adapter cannot be serialized").because(cause))?;
+        atomic::write(&folder.join(TENSOR_FILE), &bytes)?;
+        let mut config = serde_json::to_string_pretty(&self.config(base, revision))
+            .map_err(|cause| Error::bug("the adapter's config has no JSON form").because(cause))?;
+        config.push('\n');
+        atomic::write(&folder.join(CONFIG_FILE), config.as_bytes())
+    }
+
+    /// PEFT's settings, keys sorted.
+    fn config(&self, base: &str, revision: Option<&str>) -> BTreeMap<&'static str, serde_json::Value> {
+        let targets: BTreeSet<&str> = self
+            .modules
+            .keys()
+            .filter_map(|path| path.rsplit('.').next())
+            .collect();
+        BTreeMap::from([
+            ("alpha_pattern", json!({})),
+            ("auto_mapping", json!(null)),
+            ("base_model_name_or_path", json!(base)),
+            ("bias", json!("none")),
+            ("exclude_modules", json!(null)),
+            ("fan_in_fan_out", json!(false)),
+            ("inference_mode", json!(true)),
+            ("init_lora_weights", json!(true)),
+            ("layers_pattern", json!(null)),
+            ("layers_to_transform", json!(null)),
+            ("lora_alpha", whole_or_not(self.alpha)),
+            ("lora_dropout", json!(0.0)),
+            ("modules_to_save", json!(null)),
+            ("peft_type", json!("LORA")),
+            ("peft_version", json!(PEFT_VERSION)),
+            ("r", json!(self.rank)),
+            ("rank_pattern", json!({})),
+            ("revision", json!(revision)),
+            ("target_modules", json!(targets)),
+            ("task_type", json!("CAUSAL_LM")),
+            ("use_dora", json!(false)),
+            ("use_rslora", json!(self.rank_stabilized)),
+        ])
     }
 
     /// Reads a PEFT LoRA folder.
     pub fn read(folder: &Path) -> Result<Self> {
-        let _ = folder;
-        todo!("training helper")
+        let path = folder.join(CONFIG_FILE);
+        let text = std::fs::read_to_string(&path).map_err(|cause| {
+            Error::file("read", &path, cause).hint("an adapter is a folder with adapter_config.json and adapter_model.safetensors")
+        })?;
+        let config: Config = serde_json::from_str(&text).map_err(|cause| {
+            Error::user("this is no PEFT LoRA config")
+                .at(&path)
+                .line(cause.line())
+                .because(cause)
+                .hint("it needs at least peft_type, r and lora_alpha")
+        })?;
+        config.check().map_err(|error| error.at(&path))?;
+        let file = folder.join(TENSOR_FILE);
+        let tensors = candle_core::safetensors::load(&file, &Device::Cpu).map_err(|cause| {
+            Error::user("the adapter's tensors cannot be read")
+                .at(&file)
+                .because(cause)
+                .hint("the file may be missing or truncated: copy the adapter again")
+        })?;
+        let mut modules = BTreeMap::new();
+        for (name, a) in &tensors {
+            let Some(module) = name.strip_suffix(".lora_A.weight") else {
+                continue;
+            };
+            let b = tensors.get(&format!("{module}.lora_B.weight")).ok_or_else(|| {
+                Error::user("a lora_A has no lora_B beside it").at(&file).field(name.as_str())
+            })?;
+            let path = module.strip_prefix(PREFIX).unwrap_or(module).to_owned();
+            let (rank, _) = a.dims2()?;
+            if b.dims2()?.1 != rank {
+                return Err(Error::user("lora_A and lora_B have different ranks").at(&file).field(name.as_str()));
+            }
+            modules.insert(
+                path.clone(),
+                LowRank {
+                    a: a.to_dtype(DType::F32)?,
+                    b: b.to_dtype(DType::F32)?,
+                    scale: config.scale(&path),
+                    train_a: false,
+                    train_b: false,
+                },
+            );
+        }
+        if modules.is_empty() {
+            return Err(Error::user("the adapter changes no layer").at(&file).hint("expected tensors named base_model.model.<path>.lora_A.weight"));
+        }
+        Ok(Self {
+            modules,
+            alpha: config.lora_alpha,
+            rank: config.r,
+            rank_stabilized: config.use_rslora,
+        })
+    }
+}
+
+impl Config {
+    fn check(&self) -> Result<()> {
+        let refuse = |field: &str, message: String| {
+            Err(Error::user(message)
+                .field(field)
+                .hint("supported: plain LoRA and rsLoRA, as PEFT writes them"))
+        };
+        if self.peft_type != "LORA" {
+            return refuse("peft_type", format!("adapters of type `{}` are not supported", self.peft_type));
+        }
+        if self.r == 0 {
+            return refuse("r", "the rank is 0".into());
+        }
+        if self.use_dora {
+            return refuse("use_dora", "DoRA is not supported".into());
+        }
+        if self.fan_in_fan_out {
+            return refuse("fan_in_fan_out", "transposed weights are not supported".into());
+        }
+        if self.modules_to_save.as_ref().is_some_and(|modules| !modules.is_empty()) {
+            return refuse("modules_to_save", "adapters that replace whole modules are not supported".into());
+        }
+        Ok(())
+    }
+
+    /// α/r or α/√r, a pattern's own values where one names the module.
+    fn scale(&self, path: &str) -> f64 {
+        let named = |pattern: &String| path == pattern || path.ends_with(&format!(".{pattern}"));
+        let rank = self.rank_pattern.iter().find(|(pattern, _)| named(pattern)).map_or(self.r, |(_, rank)| *rank);
+        let alpha = self.alpha_pattern.iter().find(|(pattern, _)| named(pattern)).map_or(self.lora_alpha, |(_, alpha)| *alpha);
+        let rank = rank.max(1) as f64;
+        if self.use_rslora { alpha / rank.sqrt() } else { alpha / rank }
+    }
+}
+
+/// PEFT writes whole alphas without a fraction.
+fn whole_or_not(alpha: f64) -> serde_json::Value {
+    if alpha.fract() == 0.0 { json!(alpha as i64) } else { json!(alpha) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_written_is_read_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let tensor = |rows, columns| Tensor::randn(0f32, 1., (rows, columns), &Device::Cpu).unwrap();
+        let module = LowRank { a: tensor(4, 6), b: tensor(8, 4), scale: 2.0, train_a: true, train_b: true };
+        let adapter = Adapter {
+            modules: BTreeMap::from([("model.layers.0.self_attn.q_proj".to_owned(), module)]),
+            alpha: 8.0,
+            rank: 4,
+            rank_stabilized: false,
+        };
+        adapter.write(folder.path(), "base", None).unwrap();
+        let read = Adapter::read(folder.path()).unwrap();
+        let (before, after) = (&adapter.modules["model.layers.0.self_attn.q_proj"], &read.modules["model.layers.0.self_attn.q_proj"]);
+        assert_eq!(before.a.to_vec2::<f32>().unwrap(), after.a.to_vec2::<f32>().unwrap());
+        assert_eq!(before.b.to_vec2::<f32>().unwrap(), after.b.to_vec2::<f32>().unwrap());
+        assert_eq!((before.scale, read.rank, read.alpha), (after.scale, 4, 8.0));
+    }
+
+    #[test]
+    fn other_kinds_are_refused_by_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let write = |text: &str| std::fs::write(folder.path().join(CONFIG_FILE), text).unwrap();
+        write(r#"{"peft_type":"IA3","r":1,"lora_alpha":1}"#);
+        assert!(Adapter::read(folder.path()).unwrap_err().message.contains("IA3"));
+        write(r#"{"peft_type":"LORA","r":1,"lora_alpha":1,"use_dora":true}"#);
+        assert!(Adapter::read(folder.path()).unwrap_err().message.contains("DoRA"));
     }
 }

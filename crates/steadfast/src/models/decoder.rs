@@ -1,11 +1,23 @@
 //! The Llama-family decoder over packed sequences: forward, and backward for adapters.
+//!
+//! Sequences lie end to end, so a batch has no padding and a pass costs what its tokens cost. The
+//! weights are frozen and never on a tape: the backward is written out, layer by layer, and computes
+//! gradients for an adapter's moving tensors only.
 
 use super::adapter::{Adapter, AdapterGradients};
+use super::blocks::attention::{Heads, LayerCache};
+use super::blocks::buffers::{Buffer, Floats, Pool};
+use super::blocks::head::Head;
+use super::blocks::layer::{Context, KeptLayer, Layer, Pass};
+use super::blocks::linear::{BorrowedAdapter, LinearGroup, Part};
+use super::blocks::norm;
+use super::blocks::rotary::Rotary;
 use super::config::ModelConfig;
 use super::weights::Weights;
-use crate::Result;
 use crate::conversations::packing::{Packed, Target};
-use candle_core::{Device, Tensor};
+use crate::{Error, Result};
+use candle_core::{DType, Device, Tensor};
+use std::collections::BTreeMap;
 
 /// Called with the input [rows, in] of each group of linear layers that share it, named by the
 /// group's first module path (`…q_proj` stands for q, k, v; `…gate_proj` for gate and up).
@@ -13,21 +25,364 @@ pub type InputObserver<'a> = &'a mut dyn FnMut(&str, &Tensor) -> Result<()>;
 
 /// The network, weights frozen.
 #[derive(Debug)]
-pub struct Decoder;
+pub struct Decoder {
+    heads: Heads,
+    hidden_size: usize,
+    vocabulary: usize,
+    context: usize,
+    epsilon: f64,
+    embedding: Tensor,
+    layers: Vec<Layer>,
+    norm: Tensor,
+    head: Tensor,
+    rotary: Rotary,
+    linears: BTreeMap<String, Tensor>,
+    shapes: BTreeMap<String, (usize, usize)>,
+    pool: Pool,
+}
 
 /// What one packed forward keeps for its backward.
 #[derive(Debug)]
-pub struct Kept;
+pub struct Kept {
+    lengths: Vec<usize>,
+    layers: Vec<KeptLayer>,
+    last: Buffer,
+}
 
-/// Keys and values of sequences under way, one entry a sequence.
+/// Keys and values of one sequence under way, at every layer.
 #[derive(Debug, Clone)]
-pub struct Cache;
+pub struct Cache {
+    layers: Vec<LayerCache>,
+}
+
+impl Cache {
+    /// Tokens read so far.
+    pub fn length(&self) -> usize {
+        self.layers.first().map_or(0, LayerCache::length)
+    }
+}
+
+/// What the sequences of a pass go on from.
+enum Caches<'a> {
+    Fresh,
+    Read(&'a [&'a Cache]),
+    Extend(&'a mut [Cache]),
+}
+
+impl Caches<'_> {
+    fn lengths(&self, sequences: usize) -> Vec<usize> {
+        match self {
+            Self::Fresh => vec![0; sequences],
+            Self::Read(caches) => caches.iter().map(|cache| cache.length()).collect(),
+            Self::Extend(caches) => caches.iter().map(Cache::length).collect(),
+        }
+    }
+
+    fn at(&mut self, layer: usize) -> Context<'_> {
+        match self {
+            Self::Fresh => Context::Fresh,
+            Self::Read(caches) => {
+                Context::Read(caches.iter().map(|cache| &cache.layers[layer]).collect())
+            }
+            Self::Extend(caches) => Context::Extend(
+                caches
+                    .iter_mut()
+                    .map(|cache| &mut cache.layers[layer])
+                    .collect(),
+            ),
+        }
+    }
+}
+
+/// Takes named tensors out of the weights, checking their shapes.
+struct Taker {
+    weights: Weights,
+}
+
+impl Taker {
+    fn take(&mut self, name: &str, shape: &[usize]) -> Result<Tensor> {
+        let tensor = self.weights.remove(name).ok_or_else(|| {
+            Error::user(format!("the model has no tensor `{name}`"))
+                .hint("check that the folder or file holds a complete Llama-family model")
+        })?;
+        if tensor.dims() != shape {
+            return Err(Error::user(format!(
+                "tensor `{name}` has shape {:?}, expected {shape:?}",
+                tensor.dims()
+            ))
+            .hint(
+                "config.json (or the GGUF metadata) and the weights disagree: fetch both again",
+            ));
+        }
+        Ok(tensor.to_dtype(DType::F32)?.contiguous()?)
+    }
+
+    fn group(
+        &mut self,
+        layer: &str,
+        inputs: usize,
+        parts: &[(&str, usize)],
+    ) -> Result<LinearGroup> {
+        let mut tensors = Vec::new();
+        let mut described = Vec::new();
+        let mut start = 0;
+        for &(name, outputs) in parts {
+            let path = format!("{layer}.{name}");
+            tensors.push(self.take(&format!("{path}.weight"), &[outputs, inputs])?);
+            described.push(Part {
+                path,
+                start,
+                outputs,
+            });
+            start += outputs;
+        }
+        let weight = match tensors.as_slice() {
+            [only] => only.clone(),
+            several => Tensor::cat(several, 0)?,
+        };
+        Ok(LinearGroup {
+            weight,
+            parts: described,
+            inputs,
+            outputs: start,
+        })
+    }
+}
+
+fn check_config(config: &ModelConfig) -> Result<()> {
+    let mistake = if config.architecture != "llama" {
+        format!("architecture `{}` is not supported", config.architecture)
+    } else if config.key_value_heads == 0 || !config.heads.is_multiple_of(config.key_value_heads) {
+        format!(
+            "{} query heads cannot share {} key-value heads evenly",
+            config.heads, config.key_value_heads
+        )
+    } else if config.head_size == 0 || !config.head_size.is_multiple_of(2) {
+        format!("head size {} is not even", config.head_size)
+    } else {
+        return Ok(());
+    };
+    Err(Error::user(mistake).hint("use a model of the Llama family, such as SmolLM2"))
+}
 
 impl Decoder {
     /// Takes the named weights.
+    ///
+    /// # Errors
+    /// A tensor is missing, has another shape than the configuration says, or is one that this
+    /// network would silently leave out (a bias, say).
     pub fn new(config: &ModelConfig, weights: Weights, device: &Device) -> Result<Self> {
-        let _ = (config, weights, device);
-        todo!("engine helper")
+        check_config(config)?;
+        if !device.is_cpu() {
+            return Err(Error::user("the decoder's blocks run on the CPU only")
+                .hint("choose the CPU as the device"));
+        }
+        let heads = Heads {
+            query: config.heads,
+            key_value: config.key_value_heads,
+            size: config.head_size,
+        };
+        let (hidden, intermediate) = (config.hidden_size, config.intermediate_size);
+        let mut taker = Taker { weights };
+        let table = [config.vocabulary, hidden];
+        let embedding = taker.take("model.embed_tokens.weight", &table)?;
+        let head = if config.tied_embeddings {
+            taker.weights.remove("lm_head.weight");
+            embedding.clone()
+        } else {
+            taker.take("lm_head.weight", &table)?
+        };
+        let norm = taker.take("model.norm.weight", &[hidden])?;
+        let mut layers = Vec::with_capacity(config.layers);
+        for index in 0..config.layers {
+            let layer = format!("model.layers.{index}");
+            let key_value = heads.key_value * heads.size;
+            let queries_keys_values = [
+                ("self_attn.q_proj", heads.query_width()),
+                ("self_attn.k_proj", key_value),
+                ("self_attn.v_proj", key_value),
+            ];
+            layers.push(Layer {
+                attention_norm: taker
+                    .take(&format!("{layer}.input_layernorm.weight"), &[hidden])?,
+                queries_keys_values: taker.group(&layer, hidden, &queries_keys_values)?,
+                output: taker.group(
+                    &layer,
+                    heads.query_width(),
+                    &[("self_attn.o_proj", hidden)],
+                )?,
+                feed_forward_norm: taker.take(
+                    &format!("{layer}.post_attention_layernorm.weight"),
+                    &[hidden],
+                )?,
+                gate_up: taker.group(
+                    &layer,
+                    hidden,
+                    &[
+                        ("mlp.gate_proj", intermediate),
+                        ("mlp.up_proj", intermediate),
+                    ],
+                )?,
+                down: taker.group(&layer, intermediate, &[("mlp.down_proj", hidden)])?,
+            });
+        }
+        // Older checkpoints store the rotary frequencies, which the configuration already gives.
+        if let Some(name) = taker
+            .weights
+            .keys()
+            .find(|name| !name.ends_with("rotary_emb.inv_freq"))
+        {
+            return Err(Error::user(format!(
+                "the model has a tensor `{name}` that this network does not use"
+            ))
+            .hint("use a model of the Llama family without biases"));
+        }
+        let mut linears = BTreeMap::new();
+        let mut shapes = BTreeMap::new();
+        for layer in &layers {
+            for group in [
+                &layer.queries_keys_values,
+                &layer.output,
+                &layer.gate_up,
+                &layer.down,
+            ] {
+                for part in &group.parts {
+                    let weight = group.weight.narrow(0, part.start, part.outputs)?;
+                    linears.insert(part.path.clone(), weight);
+                    shapes.insert(part.path.clone(), (part.outputs, group.inputs));
+                }
+            }
+        }
+        Ok(Self {
+            heads,
+            hidden_size: hidden,
+            vocabulary: config.vocabulary,
+            context: config.context,
+            epsilon: config.norm_epsilon,
+            embedding,
+            layers,
+            norm,
+            head,
+            rotary: Rotary::new(config.context, config.head_size, config.rope_theta),
+            linears,
+            shapes,
+            pool: Pool::default(),
+        })
+    }
+
+    /// The frozen weight [out, in] of the linear layer at `path` (`model.layers.0.mlp.up_proj`).
+    pub fn linear_weight(&self, path: &str) -> Option<&Tensor> {
+        self.linears.get(path)
+    }
+
+    /// Module paths of all linear layers that an adapter may change, in the order of the layers.
+    pub fn linear_paths(&self) -> Vec<String> {
+        self.layers
+            .iter()
+            .flat_map(|layer| {
+                [
+                    &layer.queries_keys_values,
+                    &layer.output,
+                    &layer.gate_up,
+                    &layer.down,
+                ]
+            })
+            .flat_map(|group| &group.parts)
+            .map(|part| part.path.clone())
+            .collect()
+    }
+
+    fn positions(&self, lengths: &[usize], offsets: &[usize]) -> Result<Vec<u32>> {
+        let mut positions = Vec::with_capacity(lengths.iter().sum());
+        for (&length, &offset) in lengths.iter().zip(offsets) {
+            if offset + length > self.context {
+                return Err(Error::user(format!(
+                    "a sequence of {} tokens is longer than the model's context of {}",
+                    offset + length,
+                    self.context
+                ))
+                .hint("shorten the conversation or split it"));
+            }
+            positions.extend((offset..offset + length).map(|position| position as u32));
+        }
+        Ok(positions)
+    }
+
+    fn embed(&self, tokens: &[u32]) -> Result<Buffer> {
+        let embedding = Floats::of(&self.embedding)?;
+        let mut states = self.pool.take(tokens.len() * self.hidden_size);
+        for (state, &token) in states.chunks_exact_mut(self.hidden_size).zip(tokens) {
+            if token as usize >= self.vocabulary {
+                return Err(Error::user(format!(
+                    "token {token} is outside the vocabulary of {}",
+                    self.vocabulary
+                ))
+                .hint("use the tokenizer that came with the model"));
+            }
+            let place = token as usize * self.hidden_size;
+            state.copy_from_slice(&embedding[place..place + self.hidden_size]);
+        }
+        Ok(states)
+    }
+
+    /// Runs all layers; `keep` takes what each keeps, in order. Returns the last residual states.
+    fn run(
+        &self,
+        tokens: &[u32],
+        lengths: &[usize],
+        mut caches: Caches<'_>,
+        adapter: Option<&Adapter>,
+        mut keep: Option<&mut Vec<KeptLayer>>,
+        mut observe: Option<InputObserver<'_>>,
+    ) -> Result<Buffer> {
+        let offsets = caches.lengths(lengths.len());
+        if lengths.iter().sum::<usize>() != tokens.len() || offsets.len() != lengths.len() {
+            return Err(Error::bug(format!(
+                "{} tokens and {} caches for sequences of lengths {lengths:?}",
+                tokens.len(),
+                offsets.len()
+            )));
+        }
+        let positions = self.positions(lengths, &offsets)?;
+        let adapter = BorrowedAdapter::new(adapter, &self.shapes)?;
+        let pass = self.pass(&positions, lengths, &adapter);
+        let mut states = self.embed(tokens)?;
+        for (index, layer) in self.layers.iter().enumerate() {
+            let (output, kept) = layer.forward(&pass, states, caches.at(index), &mut observe)?;
+            states = output;
+            if let Some(keep) = keep.as_deref_mut() {
+                keep.push(kept);
+            }
+        }
+        Ok(states)
+    }
+
+    fn pass<'a>(
+        &'a self,
+        positions: &'a [u32],
+        lengths: &'a [usize],
+        adapter: &'a BorrowedAdapter<'a>,
+    ) -> Pass<'a> {
+        Pass {
+            heads: self.heads,
+            rotary: &self.rotary,
+            epsilon: self.epsilon,
+            positions,
+            lengths,
+            adapter,
+            pool: &self.pool,
+        }
+    }
+
+    fn final_norm(&self, states: &[f32]) -> Result<Tensor> {
+        let mut normed = vec![0.0; states.len()];
+        norm::forward(states, &Floats::of(&self.norm)?, self.epsilon, &mut normed);
+        let rows = states.len() / self.hidden_size;
+        Ok(Tensor::from_vec(
+            normed,
+            (rows, self.hidden_size),
+            &Device::Cpu,
+        )?)
     }
 
     /// Final normed hidden states [rows, hidden] of packed sequences; keeps nothing.
@@ -38,14 +393,62 @@ impl Decoder {
         adapter: Option<&Adapter>,
         observe: Option<InputObserver<'_>>,
     ) -> Result<Tensor> {
-        let _ = (tokens, lengths, adapter, observe);
-        todo!("engine helper")
+        let states = self.run(tokens, lengths, Caches::Fresh, adapter, None, observe)?;
+        self.final_norm(&states)
+    }
+
+    /// An empty cache with room for `capacity` tokens (it grows when more come).
+    pub fn cache(&self, capacity: usize) -> Cache {
+        Cache {
+            layers: (0..self.layers.len())
+                .map(|_| LayerCache::new(self.heads, capacity))
+                .collect(),
+        }
+    }
+
+    /// As [`Self::hidden`], each sequence going on from its cache, which takes up the new tokens.
+    pub fn extend(
+        &self,
+        tokens: &[u32],
+        lengths: &[usize],
+        caches: &mut [Cache],
+        adapter: Option<&Adapter>,
+    ) -> Result<Tensor> {
+        let states = self.run(tokens, lengths, Caches::Extend(caches), adapter, None, None)?;
+        self.final_norm(&states)
+    }
+
+    /// As [`Self::hidden`], each sequence going on from its cache, which stays as it is: several
+    /// may branch from the same.
+    pub fn branch(
+        &self,
+        tokens: &[u32],
+        lengths: &[usize],
+        caches: &[&Cache],
+        adapter: Option<&Adapter>,
+    ) -> Result<Tensor> {
+        let states = self.run(tokens, lengths, Caches::Read(caches), adapter, None, None)?;
+        self.final_norm(&states)
     }
 
     /// As [`Self::hidden`], keeping what backward needs.
     pub fn forward(&self, packed: &Packed, adapter: &Adapter) -> Result<(Tensor, Kept)> {
-        let _ = (packed, adapter);
-        todo!("engine helper")
+        let mut layers = Vec::with_capacity(self.layers.len());
+        let last = self.run(
+            &packed.tokens,
+            &packed.lengths,
+            Caches::Fresh,
+            Some(adapter),
+            Some(&mut layers),
+            None,
+        )?;
+        let hidden = self.final_norm(&last)?;
+        let kept = Kept {
+            lengths: packed.lengths.clone(),
+            layers,
+            last,
+        };
+        Ok((hidden, kept))
     }
 
     /// Gradients of the adapter's moving tensors from the gradient [rows, hidden] of the final hidden states.
@@ -55,15 +458,62 @@ impl Decoder {
         gradient: &Tensor,
         adapter: &Adapter,
     ) -> Result<AdapterGradients> {
-        let _ = (kept, gradient, adapter);
-        todo!("engine helper")
+        let positions = self.positions(&kept.lengths, &vec![0; kept.lengths.len()])?;
+        let adapter = BorrowedAdapter::new(Some(adapter), &self.shapes)?;
+        let pass = self.pass(&positions, &kept.lengths, &adapter);
+        let gradient = self.rows_of(gradient)?;
+        if gradient.len() != kept.last.len() {
+            return Err(Error::bug("the gradient has other rows than the forward"));
+        }
+        let mut gradients = AdapterGradients::new();
+        let trains: Vec<bool> = (0..self.layers.len())
+            .map(|index| adapter.trains_under(&format!("model.layers.{index}.")))
+            .collect();
+        let Some(lowest) = trains.iter().position(|&trains| trains) else {
+            return Ok(gradients);
+        };
+        let mut flowing = self.pool.take(gradient.len());
+        flowing.fill(0.0);
+        let weight = Floats::of(&self.norm)?;
+        norm::backward(&kept.last, &weight, self.epsilon, &gradient, &mut flowing);
+        drop(kept.last);
+        let layers = self.layers.iter().zip(kept.layers).enumerate();
+        for (index, (layer, kept)) in layers.skip(lowest).rev() {
+            flowing = layer.backward(&pass, kept, flowing, index > lowest, &mut gradients)?;
+        }
+        Ok(gradients)
+    }
+
+    /// The floats of a tensor [rows, hidden].
+    fn rows_of<'a>(&self, tensor: &'a Tensor) -> Result<Floats<'a>> {
+        match tensor.dims() {
+            [_, width] if *width == self.hidden_size => Floats::of(tensor),
+            other => Err(Error::bug(format!(
+                "hidden states of shape {other:?}, expected [rows, {}]",
+                self.hidden_size
+            ))),
+        }
+    }
+
+    fn with_head<T>(&self, work: impl FnOnce(Head<'_>) -> Result<T>) -> Result<T> {
+        let weight = Floats::of(&self.head)?;
+        work(Head {
+            weight: &weight,
+            width: self.hidden_size,
+            pool: &self.pool,
+        })
     }
 
     /// Weighted sum of cross-entropies (nats) over the targets, and its gradient [rows, hidden] with
     /// respect to the hidden states. Logits exist only for target rows, a chunk at a time.
     pub fn cross_entropy(&self, hidden: &Tensor, targets: &[Target]) -> Result<(f64, Tensor)> {
-        let _ = (hidden, targets);
-        todo!("engine helper")
+        let states = self.rows_of(hidden)?;
+        let mut gradient = vec![0.0; states.len()];
+        let loss = self.with_head(|head| head.cross_entropy(&states, targets, &mut gradient))?;
+        Ok((
+            loss,
+            Tensor::from_vec(gradient, hidden.dims(), &Device::Cpu)?,
+        ))
     }
 
     /// Weighted sum of KL(teacher ‖ student) in nats over `rows` of `hidden`, and its gradient
@@ -76,8 +526,19 @@ impl Decoder {
         teacher: &Tensor,
         weight: f64,
     ) -> Result<(f64, Tensor)> {
-        let _ = (hidden, rows, teacher, weight);
-        todo!("engine helper")
+        let (states, teacher) = (self.rows_of(hidden)?, self.rows_of(teacher)?);
+        let mut gradient = vec![0.0; states.len()];
+        let divergences = self.with_head(|head| {
+            head.divergence(&states, rows, &teacher, weight, Some(&mut gradient))
+        })?;
+        let gradient = Tensor::from_vec(gradient, hidden.dims(), &Device::Cpu)?;
+        Ok((divergences.iter().sum(), gradient))
+    }
+
+    /// KL(teacher ‖ student) in nats of each of `rows` of `hidden`, without a gradient.
+    pub fn divergences(&self, hidden: &Tensor, rows: &[u32], teacher: &Tensor) -> Result<Vec<f64>> {
+        let (states, teacher) = (self.rows_of(hidden)?, self.rows_of(teacher)?);
+        self.with_head(|head| head.divergence(&states, rows, &teacher, 1.0, None))
     }
 
     /// Log-probability (nats) of each target under the hidden states, and whether it is the likeliest token.
@@ -86,13 +547,26 @@ impl Decoder {
         hidden: &Tensor,
         targets: &[Target],
     ) -> Result<Vec<(f64, bool)>> {
-        let _ = (hidden, targets);
-        todo!("engine helper")
+        let states = self.rows_of(hidden)?;
+        self.with_head(|head| head.log_probabilities(&states, targets))
     }
 
     /// Logits [rows, vocabulary].
     pub fn logits(&self, hidden: &Tensor) -> Result<Tensor> {
-        let _ = hidden;
-        todo!("engine helper")
+        let states = self.rows_of(hidden)?;
+        let rows = states.len() / self.hidden_size;
+        let mut logits = vec![0.0; rows * self.vocabulary];
+        self.with_head(|head| {
+            head.logits(&states, &mut logits);
+            Ok(())
+        })?;
+        Ok(Tensor::from_vec(
+            logits,
+            (rows, self.vocabulary),
+            &Device::Cpu,
+        )?)
     }
 }
+
+#[cfg(test)]
+mod tests;

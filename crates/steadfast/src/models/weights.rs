@@ -3,16 +3,121 @@
 //! GGUF of the Llama family permutes the rows of `q_proj` and `k_proj` (interleaved rotary pairs);
 //! they are put back here, so that adapters are interchangeable with PEFT.
 
-use crate::Result;
-use candle_core::{Device, Tensor};
-use std::collections::BTreeMap;
-use std::path::Path;
+use super::gguf::{self, GgufFile};
+use crate::{Error, Result};
+use candle_core::{DType, Device, Tensor};
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
 
 /// Weights by their transformers name (`model.layers.0.self_attn.q_proj.weight`).
 pub type Weights = BTreeMap<String, Tensor>;
 
 /// Reads a folder with safetensors shards, or a GGUF file.
 pub fn read(path: &Path, device: &Device) -> Result<Weights> {
-    let _ = (path, device);
-    todo!("models helper")
+    if path.is_dir() {
+        read_safetensors(path, device)
+    } else {
+        read_gguf(path, device)
+    }
+}
+
+fn read_gguf(path: &Path, device: &Device) -> Result<Weights> {
+    let file = GgufFile::open(path)?;
+    let architecture = file.text("general.architecture")?.to_owned();
+    let heads = file.integer(&format!("{architecture}.attention.head_count"))?;
+    let key_value_heads = file
+        .integer(&format!("{architecture}.attention.head_count_kv"))
+        .unwrap_or(heads);
+    let mut reader = file.reader()?;
+    let mut weights = Weights::new();
+    for name in file.tensor_names() {
+        let Some(known) = gguf::transformers_name(name) else {
+            continue;
+        };
+        let mut weight = file.tensor(&mut reader, name, device)?;
+        let rotated = match known.rsplit('.').nth(1) {
+            Some("q_proj") => Some(heads),
+            Some("k_proj") => Some(key_value_heads),
+            _ => None,
+        };
+        if let Some(heads) = rotated {
+            let rows = weight.dim(0)?;
+            if heads == 0 || rows % (2 * heads) != 0 {
+                return Err(Error::user(format!("{rows} rows do not divide into {heads} heads"))
+                    .at(path)
+                    .field(name)
+                    .hint("the metadata and the tensors do not belong together: convert the model again"));
+            }
+            weight = gguf::restore_rotary_rows(&weight, heads)?;
+        }
+        weights.insert(known, weight);
+    }
+    Ok(weights)
+}
+
+fn read_safetensors(folder: &Path, device: &Device) -> Result<Weights> {
+    let mut weights = Weights::new();
+    for shard in shards(folder)? {
+        let tensors = candle_core::safetensors::load(&shard, device).map_err(|cause| {
+            Error::user("a safetensors file cannot be read")
+                .at(&shard)
+                .because(cause)
+                .hint("the file may be truncated: download it again")
+        })?;
+        for (name, tensor) in tensors {
+            match tensor.dtype() {
+                DType::F32 | DType::F16 | DType::BF16 => {}
+                other => {
+                    return Err(Error::user(format!(
+                        "weights of type {other:?} are not supported"
+                    ))
+                    .at(&shard)
+                    .field(name)
+                    .hint("supported types: F32, F16, BF16"));
+                }
+            }
+            weights.insert(name, tensor.to_dtype(DType::F32)?);
+        }
+    }
+    Ok(weights)
+}
+
+/// The weight files of a model folder, in the order of their names.
+pub fn shards(folder: &Path) -> Result<Vec<PathBuf>> {
+    let index = folder.join("model.safetensors.index.json");
+    if index.exists() {
+        let text =
+            std::fs::read_to_string(&index).map_err(|cause| Error::file("read", &index, cause))?;
+        let index_of: serde_json::Value = serde_json::from_str(&text).map_err(|cause| {
+            Error::user("the index of the weight files is not JSON")
+                .at(&index)
+                .line(cause.line())
+                .because(cause)
+        })?;
+        let map = index_of["weight_map"].as_object().ok_or_else(|| {
+            Error::user("the index names no weight files")
+                .at(&index)
+                .field("weight_map")
+        })?;
+        let names: BTreeSet<&str> = map.values().filter_map(|name| name.as_str()).collect();
+        return names
+            .into_iter()
+            .map(|name| {
+                // A name from a file must stay inside the folder.
+                if name.contains(['/', '\\']) || name.starts_with('.') {
+                    return Err(Error::user(format!("`{name}` is no file name"))
+                        .at(&index)
+                        .field("weight_map"));
+                }
+                Ok(folder.join(name))
+            })
+            .collect();
+    }
+    let single = folder.join("model.safetensors");
+    if single.exists() {
+        return Ok(vec![single]);
+    }
+    Err(Error::user("the folder has no model weights")
+        .at(folder)
+        .hint("expected model.safetensors, or model.safetensors.index.json with its shards"))
 }

@@ -2,3 +2,5 @@
 
 pub mod atomic;
 pub mod folder;
+pub mod manifest;
+pub mod store;

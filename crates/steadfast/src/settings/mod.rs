@@ -1,1 +1,22 @@
-//! Recipe and flags into typed, validated settings.
+//! Recipe and flags into typed, validated settings. All mistakes are reported at once.
+//!
+//! [`study`], [`tune`] and [`measure`] are what the pipeline takes; [`recipe`] reads a study from
+//! TOML; [`arm`] holds what one training run is made of; [`presets`] is the one table of counts.
+
+pub mod arm;
+pub mod measure;
+pub mod presets;
+pub mod recipe;
+pub mod study;
+pub mod suggest;
+mod table;
+pub mod tune;
+
+pub use arm::{ArmSettings, Hyperparameters, Length, MethodName, NullSpaceSettings, Subspace};
+pub use measure::{MeasureFlags, MeasureSettings};
+pub use presets::Preset;
+pub use recipe::Overrides;
+pub use study::{
+    DataSettings, DataSource, GenerationSettings, RetainSettings, StudySettings, SuiteSettings,
+};
+pub use tune::{TuneFlags, TuneSettings};

@@ -1,0 +1,69 @@
+//! `steadfast gate`
+
+use super::compare::table;
+use crate::arguments::Global;
+use crate::measurements;
+use crate::output;
+use clap::Args;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use steadfast::evaluation::Axis;
+use steadfast::evaluation::measurement::{compare, gate};
+use steadfast::settings::suggest;
+use steadfast::{Error, Result};
+
+/// The flags of `gate`.
+#[derive(Args, Debug)]
+#[command(
+    after_help = "Example:\n  steadfast gate before.json after.json --max-loss safety=2 --max-loss knowledge=3\n\n\
+        Exits with 4 if an axis lost more points than allowed."
+)]
+pub struct Arguments {
+    /// What `measure --json` printed before
+    before: PathBuf,
+    /// What it printed after
+    after: PathBuf,
+    /// The most points that an axis may lose; repeat for more
+    #[arg(long, value_name = "AXIS=POINTS", required = true, value_parser = limit)]
+    max_loss: Vec<(Axis, f64)>,
+}
+
+/// Reads `AXIS=POINTS`.
+fn limit(text: &str) -> Result<(Axis, f64), String> {
+    const EXAMPLE: &str = "write it as AXIS=POINTS, such as safety=2";
+    let Some((name, points)) = text.split_once('=') else {
+        return Err(format!("there is no `=` in it\nhint: {EXAMPLE}"));
+    };
+    let Some(axis) = Axis::ALL.into_iter().find(|axis| axis.name() == name) else {
+        let hint = suggest::hint(name, &Axis::ALL.map(Axis::name));
+        return Err(format!("no axis is called `{name}`\nhint: {hint}"));
+    };
+    match points.parse::<f64>() {
+        Ok(points) if points.is_finite() && points >= 0.0 => Ok((axis, points)),
+        _ => Err(format!(
+            "`{points}` is no number that is 0 or greater\nhint: {EXAMPLE}"
+        )),
+    }
+}
+
+/// Compares, prints, and fails where too much is lost.
+pub fn run(arguments: &Arguments, global: Global) -> Result<()> {
+    let mut limits = BTreeMap::new();
+    for (axis, points) in &arguments.max_loss {
+        if limits.insert(*axis, *points).is_some() {
+            return Err(
+                Error::user(format!("`--max-loss` is given twice for {}", axis.name()))
+                    .field("--max-loss")
+                    .hint("give each axis one limit"),
+            );
+        }
+    }
+    let (before, after) = measurements::read_both(&arguments.before, &arguments.after)?;
+    let comparison = compare(&before, &after)?;
+    if global.json {
+        output::json(&comparison)?;
+    } else {
+        output::write(&table(&comparison).render())?;
+    }
+    gate(&comparison, &limits)
+}

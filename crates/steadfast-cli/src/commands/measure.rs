@@ -1,0 +1,62 @@
+//! `steadfast measure`
+
+use crate::arguments::Global;
+use crate::output::{self, Table};
+use crate::progress::Progress;
+use clap::Args;
+use std::path::PathBuf;
+use steadfast::Result;
+use steadfast::settings::{MeasureFlags, MeasureSettings};
+
+/// The flags of `measure`.
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:\n  steadfast measure --json > before.json\n  \
+        steadfast measure --adapter adapters/lora --json > after.json\n  \
+        steadfast measure --suite arc_easy=data/arc_easy.jsonl --limit 100")]
+pub struct Arguments {
+    /// A folder, a GGUF file or a Hub id [default: SmolLM2-135M-Instruct]
+    #[arg(long, value_name = "M")]
+    model: Option<String>,
+    /// A PEFT LoRA folder on top of the model
+    #[arg(long, value_name = "DIR")]
+    adapter: Option<PathBuf>,
+    /// A shipped suite, or one read from a path; repeat for more [default: all shipped]
+    #[arg(long = "suite", value_name = "NAME[=PATH]")]
+    suites: Vec<String>,
+    /// Most items of each suite
+    #[arg(long, value_name = "N")]
+    limit: Option<usize>,
+    /// Most new tokens of a reply
+    #[arg(long, value_name = "N")]
+    max_tokens: Option<usize>,
+    /// Of the choice of items under a limit, and of the intervals [default: 0]
+    #[arg(long, value_name = "N")]
+    seed: Option<u64>,
+}
+
+/// Measures one model.
+pub fn run(arguments: Arguments, global: Global) -> Result<()> {
+    let settings = MeasureSettings::new(MeasureFlags {
+        model: arguments.model,
+        adapter: arguments.adapter,
+        suites: arguments.suites,
+        limit: arguments.limit,
+        max_tokens: arguments.max_tokens,
+        seed: arguments.seed,
+    })?;
+    let measurement = steadfast::study::measure(&settings, &Progress::new(global))?;
+    if global.json {
+        return output::json(&measurement);
+    }
+    let mut table = Table::new(&["metric", "value", "95% interval", "n", "unscored"]);
+    for (name, metric) in &measurement.metrics {
+        table.row(vec![
+            name.clone(),
+            format!("{:.2}", metric.value),
+            format!("{:.2} … {:.2}", metric.ci95[0], metric.ci95[1]),
+            metric.n.to_string(),
+            metric.unscored.to_string(),
+        ]);
+    }
+    output::write(&table.render())
+}

@@ -1,0 +1,19 @@
+//! One file a command: flags in, library called, answer out.
+
+pub mod chat;
+pub mod compare;
+pub mod completions;
+pub mod data;
+pub mod data_check;
+pub mod data_preview;
+pub mod data_simulate;
+pub mod doctor;
+pub mod gate;
+pub mod measure;
+pub mod models;
+pub mod run;
+pub mod runs;
+pub mod study;
+pub mod tune;
+
+pub use run::run;

@@ -1,0 +1,42 @@
+//! From parsed arguments to the command's own file.
+
+use crate::arguments::{Arguments, Command};
+use crate::commands::{
+    chat, compare, completions, data, doctor, gate, measure, models, runs, study, tune,
+};
+use steadfast::{Error, Result};
+
+/// Runs one command.
+pub fn run(arguments: Arguments) -> Result<()> {
+    let global = arguments.global;
+    if let Some(threads) = global.threads {
+        // All products run on rayon's global pool, so its size bounds every library beneath.
+        rayon::ThreadPoolBuilder::new()
+            .num_threads(threads.into())
+            .build_global()
+            .map_err(|cause| Error::outside("cannot start the threads").because(cause))?;
+    }
+    match arguments.command {
+        Command::Study(arguments) => study::run(arguments, global),
+        Command::Tune(arguments) => tune::run(arguments, global),
+        Command::Measure(arguments) => measure::run(arguments, global),
+        Command::Compare(arguments) => compare::run(&arguments, global),
+        Command::Gate(arguments) => gate::run(&arguments, global),
+        Command::Chat(arguments) => chat::run(&arguments, global),
+        Command::Data(command) => data::run(&command, global),
+        Command::Models(arguments) => models::run(&arguments, global),
+        Command::Runs(arguments) => runs::run(&arguments, global),
+        Command::Doctor(arguments) => doctor::run(&arguments, global),
+        Command::Completions(arguments) => completions::run(&arguments),
+    }
+}
+
+/// Makes Ctrl-C say how to go on. Nothing needs saving: every stage on disk is whole.
+pub fn explain_interrupt(how: &'static str) {
+    let handler = move || {
+        anstream::eprintln!("\ninterrupted\nhint: {how}");
+        std::process::exit(130);
+    };
+    // Without a handler Ctrl-C still ends the process, only without the hint.
+    let _ = ctrlc::set_handler(handler);
+}

@@ -1,0 +1,97 @@
+//! `steadfast tune`
+
+use super::run::explain_interrupt;
+use crate::arguments::Global;
+use crate::output;
+use crate::progress::Progress;
+use clap::Args;
+use serde::Serialize;
+use std::path::{Path, PathBuf};
+use steadfast::Result;
+use steadfast::reports::results::Training;
+use steadfast::settings::{TuneFlags, TuneSettings};
+
+/// The flags of `tune`.
+#[derive(Args, Debug)]
+#[command(
+    after_help = "Example:\n  steadfast tune --data chats.jsonl --method null-space --steps 40 --output adapters/hotel"
+)]
+pub struct Arguments {
+    /// Conversations to learn from: chat JSON Lines or a public dialogue file
+    #[arg(long, value_name = "FILE", required = true)]
+    data: Vec<PathBuf>,
+    /// The base: a folder, a GGUF file or a Hub id [default: SmolLM2-135M-Instruct]
+    #[arg(long, value_name = "M")]
+    base: Option<String>,
+    /// What may move: lora or null-space [default: lora]
+    #[arg(long, value_name = "NAME")]
+    method: Option<String>,
+    /// Optimiser steps
+    #[arg(long, value_name = "N", conflicts_with = "epochs")]
+    steps: Option<usize>,
+    /// Passes over the data [default: 1]
+    #[arg(long, value_name = "N")]
+    epochs: Option<f64>,
+    /// Peak learning rate
+    #[arg(long, value_name = "X", allow_negative_numbers = true)]
+    learning_rate: Option<f64>,
+    /// Rank of the adapter
+    #[arg(long, value_name = "R")]
+    rank: Option<usize>,
+    /// Most tokens of one packed batch
+    #[arg(long, value_name = "N")]
+    batch_tokens: Option<usize>,
+    /// Stop after this many validations without improvement
+    #[arg(long, value_name = "N")]
+    early_stopping: Option<usize>,
+    /// Of data order and initialisation [default: 0]
+    #[arg(long, value_name = "N")]
+    seed: Option<u64>,
+    /// The adapter's folder [default: adapters/METHOD]
+    #[arg(long, value_name = "DIR")]
+    output: Option<PathBuf>,
+    /// Go on from the last checkpoint in the output folder
+    #[arg(long)]
+    resume: bool,
+}
+
+#[derive(Serialize)]
+struct Answer<'a> {
+    adapter: &'a Path,
+    training: &'a Training,
+}
+
+/// Trains one arm.
+pub fn run(arguments: Arguments, global: Global) -> Result<()> {
+    let settings = TuneSettings::new(TuneFlags {
+        base: arguments.base,
+        data: arguments.data,
+        method: arguments.method,
+        steps: arguments.steps,
+        epochs: arguments.epochs,
+        learning_rate: arguments.learning_rate,
+        rank: arguments.rank,
+        batch_tokens: arguments.batch_tokens,
+        early_stopping: arguments.early_stopping,
+        seed: arguments.seed,
+        output: arguments.output,
+        resume: arguments.resume,
+    })?;
+    explain_interrupt("add --resume to go on from the last checkpoint");
+    let outcome = steadfast::study::tune(&settings, &Progress::new(global))?;
+    let training = &outcome.training;
+    if global.json {
+        return output::json(&Answer {
+            adapter: &outcome.adapter,
+            training,
+        });
+    }
+    output::write(&format!(
+        "adapter  {}\ntrained  {} steps, {} tokens, {:.0} tokens/s, {} at most\n",
+        outcome.adapter.display(),
+        training.steps,
+        training.tokens,
+        training.tokens_per_second,
+        output::bytes(training.peak_memory_bytes)
+    ))
+}

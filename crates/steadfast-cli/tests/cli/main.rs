@@ -1,0 +1,5 @@
+//! The built command from outside: exit code, stdout and stderr together.
+
+mod help;
+mod mistakes;
+mod support;

@@ -1,0 +1,76 @@
+//! Malformed input of every kind: each message names the line or field, the cause and the next step.
+
+use crate::support::Folder;
+
+const GOOD: &str =
+    r#"{"messages":[{"role":"user","content":"Hi"},{"role":"assistant","content":"Hello!"}]}"#;
+
+/// Runs one command line over one file and compares all that it says.
+macro_rules! mistake {
+    ($name:ident, $file:expr => $bytes:expr, $($argument:expr),+) => {
+        #[test]
+        fn $name() {
+            let folder = Folder::new().with($file, $bytes);
+            let said = folder.run(&[$($argument),+]);
+            assert!(said.contains("hint"), "no hint in:\n{said}");
+            assert!(!said.contains("exit code: 0\n"), "no failure in:\n{said}");
+            assert!(!said.contains("exit code: 101\n"), "a bug in:\n{said}");
+            insta::assert_snapshot!(stringify!($name), said);
+        }
+    };
+}
+
+// Data files.
+mistake!(data_bad_json, "d.jsonl" => format!("{GOOD}\n{{\"messages\":[\n"), "data", "check", "d.jsonl");
+mistake!(data_unknown_role, "d.jsonl" => GOOD.replace("user", "customer"), "data", "check", "d.jsonl");
+mistake!(data_missing_content, "d.jsonl" => GOOD.replace(",\"content\":\"Hello!\"", ""), "data", "check", "d.jsonl");
+mistake!(data_empty_file, "d.jsonl" => "", "data", "check", "d.jsonl");
+mistake!(data_nothing_to_learn, "d.jsonl" => r#"{"messages":[{"role":"user","content":"Hi"}]}"#, "data", "check", "d.jsonl");
+mistake!(data_weight_two, "d.jsonl" => GOOD.replace("\"Hello!\"", "\"Hello!\",\"weight\":2"), "data", "check", "d.jsonl");
+mistake!(data_not_utf8, "d.jsonl" => [b"\xff\xfe{}\n".as_slice(), GOOD.as_bytes()].concat(), "data", "check", "d.jsonl");
+mistake!(data_folder, "d/inner.txt" => "x", "data", "check", "d");
+mistake!(data_missing, "other.jsonl" => GOOD, "data", "check", "d.jsonl");
+mistake!(data_several, "d.jsonl" => format!("{}\n{GOOD}\n[]\n", GOOD.replace("user", "usr")), "data", "check", "d.jsonl");
+mistake!(data_preview_line, "d.jsonl" => GOOD.replace("content", "contents"), "data", "preview", "d.jsonl");
+
+// Recipes.
+const ARM: &str = "name = \"x\"\n[[arms]]\nmethod = \"lora\"\n";
+mistake!(recipe_unknown_key, "r.toml" => format!("sedes = [1]\n{ARM}lerning_rate = 1e-3\n"), "study", "r.toml");
+mistake!(recipe_wrong_type, "r.toml" => format!("{ARM}rank = \"sixteen\"\n"), "study", "r.toml");
+mistake!(recipe_negative_learning_rate, "r.toml" => format!("{ARM}learning_rate = -1e-3\n"), "study", "r.toml");
+mistake!(recipe_unknown_method, "r.toml" => ARM.replace("lora", "prompt-tuning"), "study", "r.toml");
+mistake!(recipe_misspelt_method, "r.toml" => ARM.replace("lora", "nul_space"), "study", "r.toml");
+mistake!(recipe_two_arms_of_one_name, "r.toml" => format!("{ARM}[[arms]]\nmethod = \"lora\"\n"), "study", "r.toml");
+mistake!(recipe_unknown_preset, "r.toml" => format!("preset = \"huge\"\n{ARM}"), "study", "r.toml");
+mistake!(recipe_missing, "other.toml" => ARM, "study", "r.toml");
+mistake!(recipe_syntax, "r.toml" => "name = \"x\nseeds = [1\n", "study", "r.toml");
+mistake!(recipe_not_utf8, "r.toml" => b"name = \"\xff\"\n", "study", "r.toml");
+mistake!(recipe_steps_and_epochs, "r.toml" => format!("{ARM}steps = 4\nepochs = 2\n"), "study", "r.toml");
+mistake!(recipe_no_arm, "r.toml" => "name = \"x\"\n", "study", "r.toml");
+mistake!(recipe_foreign_hyperparameter, "r.toml" => format!("{ARM}rho = 0.1\n"), "study", "r.toml");
+mistake!(recipe_missing_data, "r.toml" => format!("{ARM}[data]\npaths = [\"nowhere.jsonl\"]\n"), "study", "r.toml");
+mistake!(recipe_many, "r.toml" => "name = \"a/b\"\nseeds = [1, 1]\n[retain]\nprompts = 0\n[[arms]]\nmethod = 3\ntargets = [\"q_porj\"]\nwarmup = 2\n[[suites]]\nname = \"bookng\"\nlimit = 0\n", "study", "r.toml");
+
+// Models.
+mistake!(model_missing_path, "x" => "", "chat", "--model", "./nowhere.gguf", "Hi");
+mistake!(model_not_a_gguf, "m.gguf" => "this is no model", "chat", "--model", "m.gguf", "Hi");
+mistake!(model_truncated_gguf, "m.gguf" => b"GGUF\x03\0\0\0\x02\0\0\0\0\0\0\0\x01\0", "chat", "--model", "m.gguf", "Hi");
+mistake!(model_folder_without_config, "m/tokenizer.json" => "{}", "chat", "--model", "m", "Hi");
+mistake!(model_unsupported_architecture, "m/config.json" => r#"{"model_type":"mamba","architectures":["MambaForCausalLM"]}"#, "chat", "--model", "m", "Hi");
+mistake!(adapter_missing, "x" => "", "measure", "--adapter", "nowhere");
+
+// Flags.
+mistake!(flag_steps_and_epochs, "d.jsonl" => GOOD, "tune", "--data", "d.jsonl", "--steps", "4", "--epochs", "2");
+mistake!(flag_max_loss, "b.json" => "{}", "gate", "b.json", "b.json", "--max-loss", "safety");
+mistake!(flag_unknown_axis, "b.json" => "{}", "gate", "b.json", "b.json", "--max-loss", "safty=2");
+mistake!(flag_unknown_suite, "x" => "", "measure", "--suite", "arc_easy");
+mistake!(flag_limit_zero, "x" => "", "measure", "--limit", "0", "--suite", "bookng");
+mistake!(flag_misspelt, "x" => "", "study", "--presset", "quick");
+mistake!(flag_unknown_command, "x" => "", "messure");
+mistake!(flag_many, "x" => "", "tune", "--data", "nowhere.jsonl", "--method", "lorra", "--learning-rate", "-1", "--steps", "0");
+mistake!(flag_threads, "x" => "", "runs", "--threads", "0");
+
+// Measurement files.
+mistake!(measurement_wrong_schema, "b.json" => r#"{"schema":"steadfast.results/1"}"#, "compare", "b.json", "b.json");
+mistake!(measurement_not_json, "b.json" => "before\n", "compare", "b.json", "b.json");
+mistake!(measurement_missing, "b.json" => "{}", "gate", "a.json", "b.json", "--max-loss", "safety=2");

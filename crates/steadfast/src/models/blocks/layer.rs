@@ -1,0 +1,286 @@
+//! One layer of the decoder: attention and gated feed-forward, each normed before and added after.
+
+use super::attention::{self, Heads, LayerCache, Outcome, Segment};
+use super::buffers::{Buffer, Floats, Pool};
+use super::linear::{BorrowedAdapter, LinearGroup};
+use super::rotary::{Rotary, Turn};
+use super::{gated, norm};
+use crate::Result;
+use crate::models::adapter::AdapterGradients;
+use crate::models::decoder::InputObserver;
+use candle_core::{Device, Tensor};
+
+/// The frozen weights of a layer.
+#[derive(Debug)]
+pub struct Layer {
+    /// Norm before attention, [width].
+    pub attention_norm: Tensor,
+    /// q, k and v.
+    pub queries_keys_values: LinearGroup,
+    /// o.
+    pub output: LinearGroup,
+    /// Norm before the feed-forward block, [width].
+    pub feed_forward_norm: Tensor,
+    /// gate and up.
+    pub gate_up: LinearGroup,
+    /// down.
+    pub down: LinearGroup,
+}
+
+/// What all layers of one pass share.
+pub struct Pass<'a> {
+    /// How the attention's columns divide.
+    pub heads: Heads,
+    /// Rotary tables.
+    pub rotary: &'a Rotary,
+    /// Added to the mean square before the root.
+    pub epsilon: f64,
+    /// Position of each row in its sequence.
+    pub positions: &'a [u32],
+    /// Rows of each sequence.
+    pub lengths: &'a [usize],
+    /// The change on top of the linear layers.
+    pub adapter: &'a BorrowedAdapter<'a>,
+    /// Where activations come from.
+    pub pool: &'a Pool,
+}
+
+/// What sequences go on from at one layer.
+pub enum Context<'a> {
+    /// Nothing: each begins here.
+    Fresh,
+    /// The caches, which stay as they are.
+    Read(Vec<&'a LayerCache>),
+    /// The caches, which take up the new keys and values.
+    Extend(Vec<&'a mut LayerCache>),
+}
+
+/// What a layer keeps for its backward; normed states and gated activations are computed anew.
+#[derive(Debug)]
+pub struct KeptLayer {
+    input: Buffer,
+    queries_keys_values: Buffer,
+    attended: Buffer,
+    log_sums: Buffer,
+    middle: Buffer,
+    gate_up: Buffer,
+}
+
+fn observe_input(
+    observe: &mut Option<InputObserver<'_>>,
+    group: &LinearGroup,
+    x: &[f32],
+) -> Result<()> {
+    if let Some(observe) = observe {
+        let rows = x.len() / group.inputs;
+        let tensor = Tensor::from_slice(x, (rows, group.inputs), &Device::Cpu)?;
+        observe(&group.parts[0].path, &tensor)?;
+    }
+    Ok(())
+}
+
+impl Layer {
+    /// The layer's output [rows, width] for its input, and what its backward needs.
+    pub fn forward(
+        &self,
+        pass: &Pass<'_>,
+        input: Buffer,
+        context: Context<'_>,
+        observe: &mut Option<InputObserver<'_>>,
+    ) -> Result<(Buffer, KeptLayer)> {
+        let (heads, pool, adapter) = (pass.heads, pass.pool, pass.adapter);
+        let rows = pass.positions.len();
+        let mut normed = pool.take(input.len());
+        let weight = Floats::of(&self.attention_norm)?;
+        norm::forward(&input, &weight, pass.epsilon, &mut normed);
+        observe_input(observe, &self.queries_keys_values, &normed)?;
+        let mut queries_keys_values = pool.take(rows * heads.width());
+        self.queries_keys_values.forward(
+            &normed,
+            adapter,
+            false,
+            pool,
+            &mut queries_keys_values,
+        )?;
+        pass.rotary.apply(
+            &mut queries_keys_values,
+            heads.width(),
+            heads.query + heads.key_value,
+            pass.positions,
+            Turn::Forth,
+        );
+        let mut attended = pool.take(rows * heads.query_width());
+        let mut log_sums = pool.take(rows * heads.query);
+        self.attend(
+            pass,
+            &queries_keys_values,
+            context,
+            &mut attended,
+            &mut log_sums,
+        );
+        observe_input(observe, &self.output, &attended)?;
+        let mut middle = pool.take(input.len());
+        middle.copy_from_slice(&input);
+        self.output
+            .forward(&attended, adapter, true, pool, &mut middle)?;
+
+        let weight = Floats::of(&self.feed_forward_norm)?;
+        norm::forward(&middle, &weight, pass.epsilon, &mut normed);
+        observe_input(observe, &self.gate_up, &normed)?;
+        let mut gate_up = pool.take(rows * self.gate_up.outputs);
+        self.gate_up
+            .forward(&normed, adapter, false, pool, &mut gate_up)?;
+        let mut activated = pool.take(rows * self.down.inputs);
+        gated::forward(&gate_up, self.down.inputs, &mut activated);
+        observe_input(observe, &self.down, &activated)?;
+        let mut output = normed;
+        output.copy_from_slice(&middle);
+        self.down
+            .forward(&activated, adapter, true, pool, &mut output)?;
+        let kept = KeptLayer {
+            input,
+            queries_keys_values,
+            attended,
+            log_sums,
+            middle,
+            gate_up,
+        };
+        Ok((output, kept))
+    }
+
+    fn attend(
+        &self,
+        pass: &Pass<'_>,
+        shared: &[f32],
+        mut context: Context<'_>,
+        attended: &mut [f32],
+        log_sums: &mut [f32],
+    ) {
+        let segments: Vec<Segment<'_>> = pass
+            .lengths
+            .iter()
+            .enumerate()
+            .map(|(index, &length)| Segment {
+                length,
+                prefix: match &context {
+                    Context::Fresh => None,
+                    Context::Read(caches) => Some(caches[index]),
+                    Context::Extend(caches) => Some(&*caches[index]),
+                },
+            })
+            .collect();
+        attention::forward(pass.heads, shared, &segments, attended, log_sums);
+        if let Context::Extend(caches) = &mut context {
+            let mut rest = shared;
+            for (cache, &length) in caches.iter_mut().zip(pass.lengths) {
+                let (rows, after) = rest.split_at(length * pass.heads.width());
+                cache.append(pass.heads, rows);
+                rest = after;
+            }
+        }
+    }
+
+    /// Turns the gradient of the layer's output into that of its input (left as it is where
+    /// `input_needed` is false: nothing below moves), and puts the adapter's into `gradients`.
+    pub fn backward(
+        &self,
+        pass: &Pass<'_>,
+        kept: KeptLayer,
+        mut gradient: Buffer,
+        input_needed: bool,
+        gradients: &mut AdapterGradients,
+    ) -> Result<Buffer> {
+        let (heads, pool, adapter) = (pass.heads, pass.pool, pass.adapter);
+        let rows = pass.positions.len();
+        let intermediate = self.down.inputs;
+        let mut activated = pool.take(rows * intermediate);
+        gated::forward(&kept.gate_up, intermediate, &mut activated);
+        let mut gradient_activated = pool.take(rows * intermediate);
+        self.down.backward(
+            &activated,
+            &gradient,
+            adapter,
+            pool,
+            Some(&mut gradient_activated),
+            gradients,
+        )?;
+        drop(activated);
+        let mut gradient_gate_up = pool.take(rows * self.gate_up.outputs);
+        gated::backward(
+            &kept.gate_up,
+            intermediate,
+            &gradient_activated,
+            &mut gradient_gate_up,
+        );
+        drop(gradient_activated);
+        let mut normed = pool.take(gradient.len());
+        let mut gradient_normed = pool.take(gradient.len());
+        let weight = Floats::of(&self.feed_forward_norm)?;
+        norm::forward(&kept.middle, &weight, pass.epsilon, &mut normed);
+        self.gate_up.backward(
+            &normed,
+            &gradient_gate_up,
+            adapter,
+            pool,
+            Some(&mut gradient_normed),
+            gradients,
+        )?;
+        drop(gradient_gate_up);
+        norm::backward(
+            &kept.middle,
+            &weight,
+            pass.epsilon,
+            &gradient_normed,
+            &mut gradient,
+        );
+
+        let mut gradient_attended = pool.take(rows * heads.query_width());
+        self.output.backward(
+            &kept.attended,
+            &gradient,
+            adapter,
+            pool,
+            Some(&mut gradient_attended),
+            gradients,
+        )?;
+        let mut gradient_shared = pool.take(rows * heads.width());
+        attention::backward(
+            heads,
+            &kept.queries_keys_values,
+            pass.lengths,
+            Outcome {
+                output: &kept.attended,
+                log_sums: &kept.log_sums,
+                gradient: &gradient_attended,
+            },
+            &mut gradient_shared,
+        );
+        pass.rotary.apply(
+            &mut gradient_shared,
+            heads.width(),
+            heads.query + heads.key_value,
+            pass.positions,
+            Turn::Back,
+        );
+        let weight = Floats::of(&self.attention_norm)?;
+        norm::forward(&kept.input, &weight, pass.epsilon, &mut normed);
+        self.queries_keys_values.backward(
+            &normed,
+            &gradient_shared,
+            adapter,
+            pool,
+            input_needed.then_some(&mut gradient_normed),
+            gradients,
+        )?;
+        if input_needed {
+            norm::backward(
+                &kept.input,
+                &weight,
+                pass.epsilon,
+                &gradient_normed,
+                &mut gradient,
+            );
+        }
+        Ok(gradient)
+    }
+}

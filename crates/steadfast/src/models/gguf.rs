@@ -1,0 +1,244 @@
+//! GGUF files: metadata and dequantized tensors, under transformers' names and layout.
+
+use crate::{Error, Result};
+use candle_core::quantized::gguf_file::{Content, Value};
+use candle_core::{Device, Tensor};
+use std::fs::File;
+use std::io::BufReader;
+use std::path::{Path, PathBuf};
+
+/// An open GGUF file.
+#[derive(Debug)]
+pub struct GgufFile {
+    path: PathBuf,
+    content: Content,
+}
+
+impl GgufFile {
+    /// Reads the header. The tensors stay on disk.
+    pub fn open(path: &Path) -> Result<Self> {
+        let file = File::open(path).map_err(|cause| Error::file("open", path, cause))?;
+        let content = Content::read(&mut BufReader::new(file)).map_err(|cause| {
+            Error::user("this is not a readable GGUF file")
+                .at(path)
+                .because(cause)
+                .hint("the file may be truncated or of another format: download it again")
+        })?;
+        Ok(Self {
+            path: path.to_path_buf(),
+            content,
+        })
+    }
+
+    /// The file's path.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    fn value(&self, key: &str) -> Result<&Value> {
+        self.content.metadata.get(key).ok_or_else(|| {
+            Error::user("the GGUF metadata lacks a key")
+                .at(&self.path)
+                .field(key)
+                .hint("convert the model again with a current llama.cpp converter")
+        })
+    }
+
+    fn wrong_type(&self, key: &str, cause: candle_core::Error) -> Error {
+        Error::user("a GGUF metadata value has the wrong type")
+            .at(&self.path)
+            .field(key)
+            .because(cause)
+            .hint("convert the model again with a current llama.cpp converter")
+    }
+
+    /// Whether `key` is present.
+    pub fn has(&self, key: &str) -> bool {
+        self.content.metadata.contains_key(key)
+    }
+
+    /// A string value.
+    pub fn text(&self, key: &str) -> Result<&str> {
+        self.value(key)?
+            .to_string()
+            .map(String::as_str)
+            .map_err(|cause| self.wrong_type(key, cause))
+    }
+
+    /// A whole number of any width.
+    pub fn integer(&self, key: &str) -> Result<usize> {
+        let value = self.value(key)?;
+        let number = match value {
+            Value::I32(number) => u64::try_from(*number).ok(),
+            Value::I64(number) => u64::try_from(*number).ok(),
+            Value::U16(number) => Some(u64::from(*number)),
+            other => other.to_u64().ok(),
+        };
+        number
+            .and_then(|number| usize::try_from(number).ok())
+            .ok_or_else(|| {
+                Error::user("a GGUF metadata value is not a whole number of 0 or more")
+                    .at(&self.path)
+                    .field(key)
+                    .hint("convert the model again with a current llama.cpp converter")
+            })
+    }
+
+    /// A floating-point value.
+    pub fn number(&self, key: &str) -> Result<f64> {
+        match self.value(key)? {
+            Value::F32(number) => {
+                // 1e-5 stored as f32 is meant as 1e-5: the shortest decimal form says what was meant.
+                Ok(number.to_string().parse().unwrap_or(f64::from(*number)))
+            }
+            other => other.to_f64().map_err(|cause| self.wrong_type(key, cause)),
+        }
+    }
+
+    /// A list of strings.
+    pub fn texts(&self, key: &str) -> Result<Vec<&str>> {
+        self.value(key)?
+            .to_vec()
+            .and_then(|values| {
+                values
+                    .iter()
+                    .map(|value| value.to_string().map(String::as_str))
+                    .collect()
+            })
+            .map_err(|cause| self.wrong_type(key, cause))
+    }
+
+    /// A list of signed whole numbers.
+    pub fn integers(&self, key: &str) -> Result<Vec<i64>> {
+        let values = self
+            .value(key)?
+            .to_vec()
+            .map_err(|cause| self.wrong_type(key, cause))?;
+        values
+            .iter()
+            .map(|value| match value {
+                Value::I32(number) => Ok(i64::from(*number)),
+                Value::U32(number) => Ok(i64::from(*number)),
+                other => other.to_i64().map_err(|cause| self.wrong_type(key, cause)),
+            })
+            .collect()
+    }
+
+    /// Names of all tensors, in GGUF's words, sorted.
+    pub fn tensor_names(&self) -> Vec<&str> {
+        let mut names: Vec<&str> = self
+            .content
+            .tensor_infos
+            .keys()
+            .map(String::as_str)
+            .collect();
+        names.sort_unstable();
+        names
+    }
+
+    /// Whether the tensor is there.
+    pub fn has_tensor(&self, name: &str) -> bool {
+        self.content.tensor_infos.contains_key(name)
+    }
+
+    /// Shape of a tensor, outermost dimension first.
+    pub fn shape(&self, name: &str) -> Option<&[usize]> {
+        self.content
+            .tensor_infos
+            .get(name)
+            .map(|info| info.shape.dims())
+    }
+
+    /// One tensor, dequantized to f32.
+    pub fn tensor(
+        &self,
+        reader: &mut BufReader<File>,
+        name: &str,
+        device: &Device,
+    ) -> Result<Tensor> {
+        self.content
+            .tensor(reader, name, device)
+            .and_then(|quantized| quantized.dequantize(device))
+            .map_err(|cause| {
+                Error::user("a tensor of the GGUF file cannot be read")
+                    .at(&self.path)
+                    .field(name)
+                    .because(cause)
+                    .hint("the file may be truncated: compare its size or digest with the source")
+            })
+    }
+
+    /// A reader over the file, for [`Self::tensor`].
+    pub fn reader(&self) -> Result<BufReader<File>> {
+        File::open(&self.path)
+            .map(BufReader::new)
+            .map_err(|cause| Error::file("open", &self.path, cause))
+    }
+}
+
+/// transformers' name of a GGUF tensor of the Llama family; `None` for tensors that it has no use for.
+pub fn transformers_name(name: &str) -> Option<String> {
+    let whole = match name {
+        "token_embd.weight" => Some("model.embed_tokens.weight"),
+        "output_norm.weight" => Some("model.norm.weight"),
+        "output.weight" => Some("lm_head.weight"),
+        _ => None,
+    };
+    if let Some(whole) = whole {
+        return Some(whole.to_owned());
+    }
+    let (layer, part) = name.strip_prefix("blk.")?.split_once('.')?;
+    let part = match part.strip_suffix(".weight")? {
+        "attn_norm" => "input_layernorm",
+        "ffn_norm" => "post_attention_layernorm",
+        "attn_q" => "self_attn.q_proj",
+        "attn_k" => "self_attn.k_proj",
+        "attn_v" => "self_attn.v_proj",
+        "attn_output" => "self_attn.o_proj",
+        "ffn_gate" => "mlp.gate_proj",
+        "ffn_up" => "mlp.up_proj",
+        "ffn_down" => "mlp.down_proj",
+        _ => return None,
+    };
+    Some(format!("model.layers.{layer}.{part}.weight"))
+}
+
+/// Puts the rows of a query or key projection back in transformers' order.
+///
+/// llama.cpp rotates neighbouring pairs (0,1), (2,3), …; transformers rotates halves (0,h/2),
+/// (1,h/2+1), …. Its converter therefore interleaves the two halves of each head's rows.
+pub fn restore_rotary_rows(weight: &Tensor, heads: usize) -> Result<Tensor> {
+    let (rows, columns) = weight.dims2()?;
+    let half = rows / heads / 2;
+    Ok(weight
+        .reshape((heads, half, 2, columns))?
+        .transpose(1, 2)?
+        .contiguous()?
+        .reshape((rows, columns))?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rotary_rows_go_back_to_halves() {
+        // One head of 6 rows, interleaved as llama.cpp's converter leaves them.
+        let interleaved =
+            Tensor::from_vec(vec![0f32, 3., 1., 4., 2., 5.], (6, 1), &Device::Cpu).unwrap();
+        let restored = restore_rotary_rows(&interleaved, 1).unwrap();
+        assert_eq!(
+            restored.flatten_all().unwrap().to_vec1::<f32>().unwrap(),
+            [0., 1., 2., 3., 4., 5.]
+        );
+    }
+
+    #[test]
+    fn names_become_those_of_transformers() {
+        assert_eq!(
+            transformers_name("blk.12.ffn_down.weight").as_deref(),
+            Some("model.layers.12.mlp.down_proj.weight")
+        );
+        assert_eq!(transformers_name("rope_freqs.weight"), None);
+    }
+}

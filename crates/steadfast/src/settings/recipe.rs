@@ -1,0 +1,580 @@
+//! A study's recipe: TOML in, [`StudySettings`] out, every mistake named with its line.
+
+use super::arm::{
+    ArmSettings, Hyperparameters, Length, MethodName, NullSpaceSettings, PROJECTIONS, Subspace,
+    TARGET_GROUPS, projections,
+};
+use super::presets::{Preset, Scale};
+use super::study::{
+    DataSettings, DataSource, GenerationSettings, RetainSettings, SHIPPED_SUITES, StudySettings,
+    SuiteSettings,
+};
+use super::suggest;
+use super::table::{Bounds, Section, Source};
+use crate::{Error, Result};
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+/// The study that runs when no recipe is named.
+pub const SHIPPED: &str = include_str!("../../../../recipes/hotel.toml");
+
+/// What the shipped recipe is called in messages.
+pub const SHIPPED_PATH: &str = "recipes/hotel.toml";
+
+/// What a provider may be called in this version.
+const PROVIDERS: [&str; 1] = ["local"];
+
+/// What the flags say; each wins over the recipe.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Overrides {
+    /// `--preset`
+    pub preset: Option<Preset>,
+    /// `--runs`
+    pub runs: Option<PathBuf>,
+    /// `--seed`
+    pub seed: Option<u64>,
+}
+
+/// Reads the recipe at `path`, or the shipped one.
+pub fn read(path: Option<&Path>, overrides: &Overrides) -> Result<StudySettings> {
+    let Some(path) = path else {
+        return parse(Path::new(SHIPPED_PATH), SHIPPED, overrides);
+    };
+    let bytes = std::fs::read(path).map_err(|cause| {
+        Error::file("read", path, cause).hint(format!(
+            "give the path of a recipe such as {SHIPPED_PATH}, or none for the shipped study"
+        ))
+    })?;
+    let text = String::from_utf8(bytes).map_err(|cause| {
+        Error::user("the recipe is not UTF-8")
+            .at(path)
+            .because(cause.utf8_error())
+            .hint("save it as UTF-8 text")
+    })?;
+    parse(path, &text, overrides)
+}
+
+/// Reads a recipe from its text; `path` is its name in messages.
+pub fn parse(path: &Path, text: &str, overrides: &Overrides) -> Result<StudySettings> {
+    let source = Source::new(path, text);
+    let document = source.parse()?;
+    let root = Section::root(&source, &document);
+
+    let written = root
+        .choice("preset", &Preset::NAMES)
+        .and_then(|name| Preset::named(&name));
+    let preset = overrides.preset.or(written).unwrap_or(Preset::Quick);
+    let scale = preset.scale();
+
+    let settings = StudySettings {
+        name: name(&root),
+        base: root.text("base"),
+        preset,
+        seeds: seeds(&root, overrides),
+        runs: overrides
+            .runs
+            .clone()
+            .or_else(|| root.text("runs").map(PathBuf::from))
+            .unwrap_or_else(|| PathBuf::from("runs")),
+        data: data(&root, &scale),
+        arms: arms(&root, &scale),
+        suites: suites(&root, &scale),
+        generation: generation(&root, &scale),
+        retain: retain(&root, &scale),
+    };
+    // Asked even where a flag won, so that the key is known.
+    root.text("runs");
+    root.finish();
+    source.finish()?;
+    Ok(settings)
+}
+
+fn name(root: &Section<'_, '_>) -> String {
+    let Some(name) = root.text("name") else {
+        if !root.has("name") {
+            root.mistake(
+                "name",
+                "the recipe has no name".to_owned(),
+                "open it with a line such as: name = \"hotel\"",
+            );
+        }
+        return String::new();
+    };
+    check_name(root, &name);
+    name
+}
+
+/// Names become parts of paths, so they hold only what every file system takes.
+fn check_name(section: &Section<'_, '_>, name: &str) {
+    let plain = |character: char| character.is_ascii_alphanumeric() || "-_.".contains(character);
+    if name.is_empty() || name.starts_with('.') || !name.chars().all(plain) {
+        section.mistake(
+            "name",
+            format!("the name `{name}` cannot be part of a path"),
+            "use letters, digits, `-`, `_` and `.`, and begin with no `.`",
+        );
+    }
+}
+
+fn seeds(root: &Section<'_, '_>, overrides: &Overrides) -> Vec<u64> {
+    let mut seeds = root.counts("seeds").unwrap_or_else(|| vec![0]);
+    let distinct: BTreeSet<_> = seeds.iter().collect();
+    if seeds.is_empty() || distinct.len() < seeds.len() {
+        root.mistake(
+            "seeds",
+            "`seeds` is empty or names a seed twice".to_owned(),
+            "give each seed once, such as: seeds = [0, 1, 2]",
+        );
+    }
+    if let Some(seed) = overrides.seed {
+        seeds = vec![seed];
+    }
+    seeds
+}
+
+fn data(root: &Section<'_, '_>, scale: &Scale) -> DataSettings {
+    let simulator = DataSource::Simulator {
+        conversations: scale.conversations,
+    };
+    let mut settings = DataSettings {
+        source: simulator,
+        validation_share: 0.1,
+        limit: None,
+    };
+    let Some(data) = root.section("data") else {
+        return settings;
+    };
+    let source = data.choice("source", &["simulator", "files"]);
+    let conversations = data.size("conversations", 2);
+    let paths = data.texts("paths");
+    match (source.as_deref(), paths) {
+        (Some("files"), None) => data.mistake(
+            "paths",
+            "`source` is \"files\", but there are no `paths`".to_owned(),
+            "list the files, such as: paths = [\"train.jsonl\"]",
+        ),
+        (Some("simulator"), Some(_)) => data.mistake(
+            "paths",
+            "`paths` has no effect with source \"simulator\"".to_owned(),
+            "remove `source` to read the files, or remove `paths`",
+        ),
+        (_, Some(paths)) => {
+            if paths.is_empty() {
+                data.mistake(
+                    "paths",
+                    "`paths` is empty".to_owned(),
+                    "list at least one file",
+                );
+            }
+            for path in &paths {
+                check_exists(&data, "paths", path);
+            }
+            if conversations.is_some() {
+                data.mistake(
+                    "conversations",
+                    "`conversations` is for the simulator, and `paths` is set".to_owned(),
+                    "use `limit` to take fewer conversations from files",
+                );
+            }
+            settings.source = DataSource::Files(paths.into_iter().map(PathBuf::from).collect());
+        }
+        (_, None) => {
+            if let Some(conversations) = conversations {
+                settings.source = DataSource::Simulator { conversations };
+            }
+        }
+    }
+    if let Some(share) = data.number("validation_share", Bounds::Share) {
+        if share >= 0.9 {
+            data.mistake(
+                "validation_share",
+                format!("`validation_share` is {share}, which leaves little to learn from"),
+                "give less than 0.9; 0.1 is usual",
+            );
+        }
+        settings.validation_share = share;
+    }
+    settings.limit = data.size("limit", 2);
+    data.finish();
+    settings
+}
+
+fn check_exists(section: &Section<'_, '_>, key: &str, path: &str) {
+    if !Path::new(path).exists() {
+        section.mistake(
+            key,
+            format!("there is no file or folder `{path}`"),
+            "paths are taken from the folder that the command runs in",
+        );
+    }
+}
+
+fn arms(root: &Section<'_, '_>, scale: &Scale) -> Vec<ArmSettings> {
+    let mut names = BTreeSet::new();
+    let mut arms = Vec::new();
+    for section in root.sections("arms") {
+        let method = section.choice("method", &MethodName::NAMES);
+        if !section.has("method") {
+            section.mistake(
+                "method",
+                "the arm has no method".to_owned(),
+                format!("one of: {}", MethodName::NAMES.join(", ")),
+            );
+        }
+        let method = method.and_then(|name| MethodName::named(&name));
+        let name = section
+            .text("name")
+            .or_else(|| method.map(|method| method.name().to_owned()));
+        if let Some(name) = &name {
+            check_name(&section, name);
+            if !names.insert(name.clone()) {
+                section.mistake(
+                    "name",
+                    format!("two arms are called `{name}`"),
+                    "give each arm a `name` of its own",
+                );
+            }
+        }
+        let provider = section
+            .choice("provider", &PROVIDERS)
+            .unwrap_or_else(|| "local".to_owned());
+        // The rest is read even without a method, so that its mistakes are reported too.
+        let hyperparameters = hyperparameters(&section, method, scale);
+        section.finish();
+        if let (Some(name), Some(method)) = (name, method) {
+            arms.push(ArmSettings {
+                name,
+                provider,
+                method,
+                hyperparameters,
+            });
+        }
+    }
+    if !root.has("arms") {
+        root.mistake(
+            "arms",
+            "the recipe has no arm".to_owned(),
+            "add one: [[arms]] and, beneath it, method = \"lora\"",
+        );
+    }
+    arms
+}
+
+fn hyperparameters(
+    section: &Section<'_, '_>,
+    method: Option<MethodName>,
+    scale: &Scale,
+) -> Hyperparameters {
+    let steps = section.size("steps", 1);
+    let epochs = section.number("epochs", Bounds::Positive);
+    if steps.is_some() && epochs.is_some() {
+        section.mistake(
+            "epochs",
+            "`steps` and `epochs` are both set".to_owned(),
+            "keep the one that should decide when training ends",
+        );
+    }
+    let method_or_lora = method.unwrap_or(MethodName::Lora);
+    let mut settings = Hyperparameters::defaults(method_or_lora, Length::Steps(1));
+    if let Some(rank) = section.size("rank", 1) {
+        // α follows r where only r is set, so that the adapter's scale stays what it was.
+        settings.alpha *= rank as f64 / settings.rank as f64;
+        settings.rank = rank;
+    }
+    set(
+        &mut settings.alpha,
+        section.number("alpha", Bounds::Positive),
+    );
+    set(
+        &mut settings.rank_stabilized,
+        section.boolean("rank_stabilized"),
+    );
+    set(&mut settings.targets, targets(section));
+    set(
+        &mut settings.learning_rate,
+        section.number("learning_rate", Bounds::Positive),
+    );
+    set(&mut settings.batch_tokens, section.size("batch_tokens", 16));
+    set(
+        &mut settings.gradient_accumulation,
+        section.size("gradient_accumulation", 1),
+    );
+    set(
+        &mut settings.warmup,
+        section.number("warmup", Bounds::Share),
+    );
+    set(
+        &mut settings.weight_decay,
+        section.number("weight_decay", Bounds::NotNegative),
+    );
+    set(&mut settings.clip, section.number("clip", Bounds::Positive));
+    set(
+        &mut settings.validate_every,
+        section.size("validate_every", 0),
+    );
+    settings.early_stopping = section.size("early_stopping", 1);
+    settings.length = match (steps, epochs) {
+        (Some(steps), _) => Length::Steps(steps),
+        (None, Some(epochs)) => Length::Epochs(epochs),
+        (None, None) => {
+            let per_step = settings.batch_tokens * settings.gradient_accumulation;
+            Length::Steps(scale.training_tokens.div_ceil(per_step.max(1)).max(1))
+        }
+    };
+    let null_space = null_space(section, method);
+    if method == Some(MethodName::NullSpace) {
+        settings.null_space = Some(null_space);
+    }
+    settings
+}
+
+fn null_space(section: &Section<'_, '_>, method: Option<MethodName>) -> NullSpaceSettings {
+    let mut settings = NullSpaceSettings::default();
+    set(
+        &mut settings.penalty,
+        section.number("penalty", Bounds::NotNegative),
+    );
+    set(
+        &mut settings.anchor_share,
+        section.number("anchor_share", Bounds::Share),
+    );
+    set(
+        &mut settings.anchor_weight,
+        section.number("anchor_weight", Bounds::NotNegative),
+    );
+    set(&mut settings.rho, section.number("rho", Bounds::Positive));
+    let subspace = section.choice("subspace", &Subspace::NAMES);
+    set(
+        &mut settings.subspace,
+        subspace.and_then(|name| Subspace::named(&name)),
+    );
+    if method == Some(MethodName::Lora) {
+        for key in [
+            "penalty",
+            "anchor_share",
+            "anchor_weight",
+            "rho",
+            "subspace",
+        ] {
+            if section.has(key) {
+                section.mistake(
+                    key,
+                    format!("`{key}` has no effect with method `lora`"),
+                    "remove it, or use method = \"null-space\"",
+                );
+            }
+        }
+    }
+    settings
+}
+
+fn targets(section: &Section<'_, '_>) -> Option<Vec<String>> {
+    let words = section.texts("targets")?;
+    let mut chosen: BTreeSet<&str> = BTreeSet::new();
+    for word in &words {
+        match projections(word) {
+            Some(names) => chosen.extend(names),
+            None => {
+                let known = [&TARGET_GROUPS[..], &PROJECTIONS[..]].concat();
+                section.mistake(
+                    "targets",
+                    format!("no projection is called `{word}`"),
+                    suggest::hint(word, &known),
+                );
+            }
+        }
+    }
+    if words.is_empty() {
+        section.mistake(
+            "targets",
+            "`targets` is empty, so nothing could train".to_owned(),
+            "use \"all\", \"attention\", \"mlp\" or a list of projections",
+        );
+    }
+    let ordered = PROJECTIONS.iter().filter(|name| chosen.contains(*name));
+    Some(ordered.map(|name| (*name).to_owned()).collect())
+}
+
+fn suites(root: &Section<'_, '_>, scale: &Scale) -> Vec<SuiteSettings> {
+    let sections = root.sections("suites");
+    if sections.is_empty() {
+        return shipped_suites(scale.items);
+    }
+    let mut names = BTreeSet::new();
+    let mut suites = Vec::new();
+    for section in sections {
+        let name = section.text("name");
+        let path = section.text("path");
+        let limit = section.size("limit", 1);
+        if !section.has("name") {
+            section.mistake(
+                "name",
+                "the suite has no name".to_owned(),
+                format!(
+                    "a shipped one ({}), or any with a `path`",
+                    SHIPPED_SUITES.join(", ")
+                ),
+            );
+        }
+        if let Some(path) = &path {
+            check_exists(&section, "path", path);
+        }
+        if let Some(name) = name {
+            check_name(&section, &name);
+            if path.is_none() && !SHIPPED_SUITES.contains(&name.as_str()) {
+                section.mistake(
+                    "name",
+                    format!("no shipped suite is called `{name}`"),
+                    format!(
+                        "{}, or add a `path` to read it from",
+                        suggest::hint(&name, &SHIPPED_SUITES).trim_end_matches('?')
+                    ),
+                );
+            }
+            if !names.insert(name.clone()) {
+                section.mistake(
+                    "name",
+                    format!("two suites are called `{name}`"),
+                    "give each suite a `name` of its own",
+                );
+            }
+            suites.push(SuiteSettings {
+                name,
+                path: path.map(PathBuf::from),
+                limit: limit.or(scale.items),
+            });
+        }
+        section.finish();
+    }
+    suites
+}
+
+/// Every shipped suite under one limit.
+pub fn shipped_suites(limit: Option<usize>) -> Vec<SuiteSettings> {
+    SHIPPED_SUITES
+        .iter()
+        .map(|name| SuiteSettings {
+            name: (*name).to_owned(),
+            path: None,
+            limit,
+        })
+        .collect()
+}
+
+fn generation(root: &Section<'_, '_>, scale: &Scale) -> GenerationSettings {
+    let mut settings = GenerationSettings {
+        max_tokens: scale.reply_tokens,
+        batch: 16,
+    };
+    if let Some(section) = root.section("generation") {
+        set(&mut settings.max_tokens, section.size("max_tokens", 1));
+        set(&mut settings.batch, section.size("batch", 1));
+        section.finish();
+    }
+    settings
+}
+
+fn retain(root: &Section<'_, '_>, scale: &Scale) -> RetainSettings {
+    let mut settings = RetainSettings::of(scale);
+    if let Some(section) = root.section("retain") {
+        set(&mut settings.prompts, section.size("prompts", 2));
+        set(&mut settings.tokens, section.size("tokens", 256));
+        set(&mut settings.reply_tokens, section.size("reply_tokens", 1));
+        section.finish();
+    }
+    settings
+}
+
+fn set<T>(target: &mut T, value: Option<T>) {
+    if let Some(value) = value {
+        *target = value;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mistakes(text: &str) -> Vec<Error> {
+        let Err(mut first) = parse(Path::new("r.toml"), text, &Overrides::default()) else {
+            panic!("a mistake was expected in {text}");
+        };
+        let mut all = std::mem::take(&mut first.others);
+        all.insert(0, first);
+        all
+    }
+
+    #[test]
+    fn the_shipped_recipe_is_valid_under_every_preset() {
+        for preset in [Preset::Quick, Preset::Standard, Preset::Full] {
+            let overrides = Overrides {
+                preset: Some(preset),
+                runs: None,
+                seed: Some(7),
+            };
+            let settings = read(None, &overrides).expect("the shipped recipe");
+            assert_eq!(settings.preset, preset);
+            assert_eq!(settings.seeds, [7]);
+            let methods: Vec<_> = settings.arms.iter().map(|arm| arm.method).collect();
+            assert_eq!(methods, [MethodName::Lora, MethodName::NullSpace]);
+            assert_eq!(settings.generation.max_tokens, preset.scale().reply_tokens);
+        }
+    }
+
+    #[test]
+    fn all_mistakes_are_reported_at_once_in_the_order_of_their_lines() {
+        let all = mistakes(
+            "name = \"x\"\nsedes = [1]\n[[arms]]\nmethod = \"nullspace\"\nrank = \"big\"\n\
+             learning_rate = -0.1\n[[suites]]\nlimit = 0\n",
+        );
+        let places: Vec<_> = all
+            .iter()
+            .map(|mistake| (mistake.place.line, mistake.place.field.as_deref()))
+            .collect();
+        assert_eq!(
+            places,
+            [
+                (Some(2), Some("sedes")),
+                (Some(4), Some("arms[0].method")),
+                (Some(5), Some("arms[0].rank")),
+                (Some(6), Some("arms[0].learning_rate")),
+                (Some(7), Some("suites[0].name")),
+                (Some(8), Some("suites[0].limit")),
+            ]
+        );
+        assert_eq!(all[0].hint.as_deref(), Some("did you mean `seeds`?"));
+        assert_eq!(all[1].hint.as_deref(), Some("did you mean `null-space`?"));
+    }
+
+    #[test]
+    fn a_rank_alone_keeps_the_scale_of_the_adapter() {
+        let text = "name = \"x\"\n[[arms]]\nmethod = \"lora\"\nrank = 4\nepochs = 2\n";
+        let settings = parse(Path::new("r.toml"), text, &Overrides::default()).expect("valid");
+        let arm = &settings.arms[0].hyperparameters;
+        assert_eq!(
+            (arm.rank, arm.alpha, arm.length),
+            (4, 8.0, Length::Epochs(2.0))
+        );
+        assert_eq!(arm.null_space, None);
+    }
+
+    #[test]
+    fn targets_are_grouped_and_put_in_order() {
+        let text = "name = \"x\"\n[[arms]]\nmethod = \"lora\"\ntargets = [\"mlp\", \"q_proj\"]\n";
+        let settings = parse(Path::new("r.toml"), text, &Overrides::default()).expect("valid");
+        assert_eq!(
+            settings.arms[0].hyperparameters.targets,
+            ["q_proj", "gate_proj", "up_proj", "down_proj"]
+        );
+    }
+
+    proptest::proptest! {
+        /// Whatever the text, reading ends in settings or in mistakes that name the file.
+        #[test]
+        fn no_text_makes_the_reader_panic(text in "[a-z\\[\\]=\"0-9 .\n-]{0,120}") {
+            if let Err(error) = parse(Path::new("r.toml"), &text, &Overrides::default()) {
+                proptest::prop_assert_eq!(error.place.path, Some(PathBuf::from("r.toml")));
+            }
+        }
+    }
+}

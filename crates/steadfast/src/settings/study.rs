@@ -1,0 +1,109 @@
+//! What a whole study is made of.
+
+use super::arm::ArmSettings;
+use super::presets::{Preset, Scale};
+use crate::models::resolve::DEFAULT_BASE;
+use serde::Serialize;
+use std::path::PathBuf;
+
+/// Training conversations come from here.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum DataSource {
+    /// The booking simulator writes this many conversations.
+    Simulator {
+        /// How many.
+        conversations: usize,
+    },
+    /// Chat JSON Lines or public dialogue files.
+    Files(Vec<PathBuf>),
+}
+
+/// Training data.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct DataSettings {
+    /// Where it comes from.
+    pub source: DataSource,
+    /// Share of the conversations kept for the validation loss.
+    pub validation_share: f64,
+    /// Most conversations used; `None` uses all.
+    pub limit: Option<usize>,
+}
+
+/// One suite: shipped where `path` is absent, read from there otherwise.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct SuiteSettings {
+    /// Its name in metrics.
+    pub name: String,
+    /// Where its items are.
+    pub path: Option<PathBuf>,
+    /// Most items used; `None` uses all.
+    pub limit: Option<usize>,
+}
+
+/// How replies are written.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct GenerationSettings {
+    /// Most new tokens of a reply.
+    pub max_tokens: usize,
+    /// Sequences decoded together.
+    pub batch: usize,
+}
+
+/// The text whose behaviour should stay: the base's own replies to general and safety prompts.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct RetainSettings {
+    /// Prompts answered by the base.
+    pub prompts: usize,
+    /// Tokens that the moments are made from.
+    pub tokens: usize,
+    /// Most new tokens of a retain reply.
+    pub reply_tokens: usize,
+}
+
+impl RetainSettings {
+    /// As a preset has it.
+    pub fn of(scale: &Scale) -> Self {
+        Self {
+            prompts: scale.retain_prompts,
+            tokens: scale.retain_tokens,
+            reply_tokens: scale.reply_tokens,
+        }
+    }
+}
+
+/// The suites in the repository, by name.
+pub const SHIPPED_SUITES: [&str; 4] = ["booking", "statements", "requests", "questions"];
+
+/// A whole study, validated.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct StudySettings {
+    /// What it is called; part of the run's id.
+    pub name: String,
+    /// The base; `None` is the one that is always there.
+    pub base: Option<String>,
+    /// Its size.
+    pub preset: Preset,
+    /// Every arm is trained once a seed.
+    pub seeds: Vec<u64>,
+    /// The folder of run folders. No part of the run's identity.
+    #[serde(skip)]
+    pub runs: PathBuf,
+    /// Training data.
+    pub data: DataSettings,
+    /// What is trained.
+    pub arms: Vec<ArmSettings>,
+    /// What is measured.
+    pub suites: Vec<SuiteSettings>,
+    /// How replies are written.
+    pub generation: GenerationSettings,
+    /// The text whose behaviour should stay.
+    pub retain: RetainSettings,
+}
+
+impl StudySettings {
+    /// The name of the base, the default's filled in.
+    pub fn base_name(&self) -> &str {
+        self.base.as_deref().unwrap_or(DEFAULT_BASE)
+    }
+}

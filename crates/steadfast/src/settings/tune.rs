@@ -1,0 +1,148 @@
+//! What one arm trained by itself is made of.
+
+use super::arm::{ArmSettings, Hyperparameters, Length, MethodName};
+use super::presets::Preset;
+use super::study::{DataSettings, DataSource, RetainSettings};
+use super::suggest;
+use crate::{Error, Result};
+use serde::Serialize;
+use std::path::PathBuf;
+
+/// One training run without measurements.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct TuneSettings {
+    /// The base; `None` is the one that is always there.
+    pub base: Option<String>,
+    /// Training data.
+    pub data: DataSettings,
+    /// Method and hyperparameters.
+    pub arm: ArmSettings,
+    /// Of data order and initialisation.
+    pub seed: u64,
+    /// For `null-space`: the text whose behaviour should stay.
+    pub retain: RetainSettings,
+    /// The folder of the adapter and its checkpoints.
+    pub output: PathBuf,
+    /// Go on from the last checkpoint in `output`.
+    pub resume: bool,
+}
+
+/// What the flags of `tune` say, unchecked.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct TuneFlags {
+    /// `--base`
+    pub base: Option<String>,
+    /// `--data`, once or more.
+    pub data: Vec<PathBuf>,
+    /// `--method`
+    pub method: Option<String>,
+    /// `--steps`
+    pub steps: Option<usize>,
+    /// `--epochs`
+    pub epochs: Option<f64>,
+    /// `--learning-rate`
+    pub learning_rate: Option<f64>,
+    /// `--rank`
+    pub rank: Option<usize>,
+    /// `--batch-tokens`
+    pub batch_tokens: Option<usize>,
+    /// `--early-stopping`
+    pub early_stopping: Option<usize>,
+    /// `--seed`
+    pub seed: Option<u64>,
+    /// `--output`
+    pub output: Option<PathBuf>,
+    /// `--resume`
+    pub resume: bool,
+}
+
+impl TuneSettings {
+    /// Checks the flags and fills in the defaults; all mistakes are reported at once.
+    pub fn new(flags: TuneFlags) -> Result<Self> {
+        let mut mistakes = Vec::new();
+        let mut mistake = |field: &str, message: String, hint: String| {
+            mistakes.push(Error::user(message).field(field).hint(hint));
+        };
+        for path in flags.data.iter().filter(|path| !path.exists()) {
+            mistake(
+                "--data",
+                format!("there is no file `{}`", path.display()),
+                "give a JSON Lines file of conversations".to_owned(),
+            );
+        }
+        let word = flags.method.as_deref().unwrap_or("lora");
+        let method = MethodName::named(word).unwrap_or_else(|| {
+            mistake(
+                "--method",
+                format!("no method is called `{word}`"),
+                suggest::hint(word, &MethodName::NAMES),
+            );
+            MethodName::Lora
+        });
+        for (flag, value) in [
+            ("--learning-rate", flags.learning_rate),
+            ("--epochs", flags.epochs),
+        ] {
+            if let Some(value) = value.filter(|value| !value.is_finite() || *value <= 0.0) {
+                let hint = "give a number greater than 0".to_owned();
+                mistake(flag, format!("`{flag}` is {value}"), hint);
+            }
+        }
+        for (flag, value, least) in [
+            ("--steps", flags.steps, 1),
+            ("--rank", flags.rank, 1),
+            ("--batch-tokens", flags.batch_tokens, 16),
+            ("--early-stopping", flags.early_stopping, 1),
+        ] {
+            if let Some(value) = value.filter(|value| *value < least) {
+                let hint = format!("give a whole number of at least {least}");
+                mistake(flag, format!("`{flag}` is {value}"), hint);
+            }
+        }
+        if flags.steps.is_some() && flags.epochs.is_some() {
+            mistake(
+                "--epochs",
+                "`--steps` and `--epochs` are both given".to_owned(),
+                "keep the one that should decide when training ends".to_owned(),
+            );
+        }
+        Error::all(mistakes)?;
+
+        let length = match (flags.steps, flags.epochs) {
+            (Some(steps), _) => Length::Steps(steps),
+            (None, epochs) => Length::Epochs(epochs.unwrap_or(1.0)),
+        };
+        let mut hyperparameters = Hyperparameters::defaults(method, length);
+        if let Some(rank) = flags.rank {
+            hyperparameters.alpha *= rank as f64 / hyperparameters.rank as f64;
+            hyperparameters.rank = rank;
+        }
+        if let Some(learning_rate) = flags.learning_rate {
+            hyperparameters.learning_rate = learning_rate;
+        }
+        if let Some(batch_tokens) = flags.batch_tokens {
+            hyperparameters.batch_tokens = batch_tokens;
+        }
+        hyperparameters.early_stopping = flags.early_stopping;
+        Ok(Self {
+            base: flags.base,
+            data: DataSettings {
+                source: DataSource::Files(flags.data),
+                validation_share: 0.1,
+                limit: None,
+            },
+            arm: ArmSettings {
+                name: method.name().to_owned(),
+                provider: "local".to_owned(),
+                method,
+                hyperparameters,
+            },
+            seed: flags.seed.unwrap_or(0),
+            retain: RetainSettings::of(&Preset::Quick.scale()),
+            output: flags
+                .output
+                .unwrap_or_else(|| PathBuf::from(format!("adapters/{}", method.name()))),
+            resume: flags.resume,
+        })
+    }
+}
