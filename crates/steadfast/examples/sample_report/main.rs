@@ -23,8 +23,8 @@ fn main() -> steadfast::Result<()> {
     let results = sample::results(arms, 1);
     let rows = sample::items(&results, items, 1);
     let folder = std::path::Path::new(&folder);
-    steadfast::reports::files::write(&folder.join("results.json"), results.to_json()?.as_bytes())?;
     let written = page::write(folder, &results, &rows, &sample::notes())?;
+    steadfast::runs::atomic::write(&folder.join("results.json"), results.to_json()?.as_bytes())?;
     println!("{}", written.page.display());
     Ok(())
 }

@@ -1,1 +1,296 @@
-//! Paired comparison of two measurements.
+//! Paired comparison of two measurements: intervals and tests that respect what items share.
+//!
+//! Items of one conversation, template or question family are not independent, so the bootstrap
+//! resamples clusters, and the sign-flip test flips whole clusters (arXiv:2411.00640 for why it
+//! matters). Everything random is seeded.
+
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use statrs::distribution::{Beta, Binomial, ContinuousCDF, DiscreteCDF};
+use std::collections::BTreeMap;
+
+/// Resamples of a bootstrap.
+const RESAMPLES: usize = 4000;
+/// Flips drawn where all of them are too many.
+const FLIPS: usize = 20_000;
+/// With this many clusters that changed, all sign patterns are counted.
+const EXACT_CLUSTERS: usize = 16;
+
+/// One value of one item, and the cluster that the item belongs to.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Observation {
+    /// Items with the same cluster are not independent.
+    pub cluster: String,
+    /// The score, or the paired difference of two.
+    pub value: f64,
+}
+
+/// Mean of the values; 0 for none.
+pub fn mean(observations: &[Observation]) -> f64 {
+    let sum: f64 = observations.iter().map(|one| one.value).sum();
+    sum / observations.len().max(1) as f64
+}
+
+/// (sum, count) of each cluster, in the order of their names.
+fn clusters(observations: &[Observation]) -> Vec<(f64, f64)> {
+    let mut sums: BTreeMap<&str, (f64, f64)> = BTreeMap::new();
+    for one in observations {
+        let entry = sums.entry(&one.cluster).or_default();
+        entry.0 += one.value;
+        entry.1 += 1.0;
+    }
+    sums.into_values().collect()
+}
+
+/// Means of all resamples of whole clusters, sorted.
+fn bootstrap(observations: &[Observation], seed: u64) -> Vec<f64> {
+    let clusters = clusters(observations);
+    let mut random = ChaCha8Rng::seed_from_u64(seed);
+    let mut means: Vec<f64> = (0..RESAMPLES)
+        .map(|_| {
+            let (mut sum, mut count) = (0.0, 0.0);
+            for _ in 0..clusters.len() {
+                let (more, items) = clusters[random.random_range(0..clusters.len())];
+                sum += more;
+                count += items;
+            }
+            sum / count
+        })
+        .collect();
+    means.sort_by(f64::total_cmp);
+    means
+}
+
+/// 95% percentile interval of the mean, by a bootstrap over clusters. A single cluster, or none, has
+/// no width to show: its interval is the mean itself.
+pub fn interval(observations: &[Observation], seed: u64) -> [f64; 2] {
+    if observations.is_empty() {
+        return [0.0, 0.0];
+    }
+    let means = bootstrap(observations, seed);
+    let at = |share: f64| means[((means.len() - 1) as f64 * share).round() as usize];
+    [at(0.025), at(0.975)]
+}
+
+/// Upper 97.5% bound of the mean loss, one-sided, for losses of 0 or 1 a cluster at most.
+///
+/// Where nothing was lost a bootstrap has no width; the exact (Clopper–Pearson) bound over clusters
+/// has: with n clusters and no loss it is 1 − 0.025^(1/n).
+pub fn upper_bound(losses: &[Observation], seed: u64) -> f64 {
+    let clusters = clusters(losses);
+    if clusters.is_empty() {
+        return 1.0;
+    }
+    if clusters.iter().all(|(sum, _)| *sum == 0.0) {
+        return clopper_pearson_upper(0, clusters.len() as u64, 0.025);
+    }
+    interval(losses, seed)[1]
+}
+
+/// The largest share p for which seeing at most `hits` of `total` has probability ≥ `alpha`.
+pub fn clopper_pearson_upper(hits: u64, total: u64, alpha: f64) -> f64 {
+    if hits >= total {
+        return 1.0;
+    }
+    Beta::new(hits as f64 + 1.0, (total - hits) as f64)
+        .map(|beta| beta.inverse_cdf(1.0 - alpha))
+        .unwrap_or(1.0)
+}
+
+/// McNemar's exact two-sided test for yes/no scores of independent items: of those that changed,
+/// would a fair coin fall so unevenly?
+pub fn mcnemar(gained: u64, lost: u64) -> f64 {
+    let changed = gained + lost;
+    if changed == 0 {
+        return 1.0;
+    }
+    let fewer = gained.min(lost);
+    Binomial::new(0.5, changed)
+        .map(|coin| (2.0 * coin.cdf(fewer)).min(1.0))
+        .unwrap_or(1.0)
+}
+
+/// Two-sided test of no change that flips the sign of whole clusters: all patterns where there are
+/// few, a seeded draw with the add-one correction where there are many.
+pub fn sign_flip(differences: &[Observation], seed: u64) -> f64 {
+    let sums: Vec<f64> = clusters(differences)
+        .into_iter()
+        .map(|(sum, _)| sum)
+        .filter(|sum| *sum != 0.0)
+        .collect();
+    if sums.is_empty() {
+        return 1.0;
+    }
+    let seen = sums.iter().sum::<f64>().abs();
+    // Sums of the same numbers in another order may differ in their last bits.
+    let as_large = |total: f64| total.abs() >= seen * (1.0 - 1e-12);
+    if sums.len() <= EXACT_CLUSTERS {
+        let patterns = 1u64 << sums.len();
+        let extreme = (0..patterns)
+            .filter(|pattern| {
+                as_large(
+                    sums.iter()
+                        .enumerate()
+                        .map(|(bit, sum)| if pattern >> bit & 1 == 1 { -sum } else { *sum })
+                        .sum(),
+                )
+            })
+            .count();
+        return extreme as f64 / patterns as f64;
+    }
+    let mut random = ChaCha8Rng::seed_from_u64(seed);
+    let extreme = (0..FLIPS)
+        .filter(|_| {
+            as_large(
+                sums.iter()
+                    .map(|sum| if random.random::<bool>() { -sum } else { *sum })
+                    .sum(),
+            )
+        })
+        .count();
+    (extreme + 1) as f64 / (FLIPS + 1) as f64
+}
+
+/// p of no change for paired differences: McNemar for yes/no scores of independent items, else the
+/// cluster sign-flip test.
+pub fn no_change(differences: &[Observation], seed: u64) -> f64 {
+    let independent = clusters(differences).len() == differences.len();
+    let yes_no = differences.iter().all(|one| [-1.0, 0.0, 1.0].contains(&one.value));
+    if independent && yes_no {
+        let count = |sign: f64| differences.iter().filter(|one| one.value == sign).count() as u64;
+        return mcnemar(count(1.0), count(-1.0));
+    }
+    sign_flip(differences, seed)
+}
+
+/// Two-sided exact sign-flip test over seeds: six seeds can reach 0.03125 at best.
+pub fn over_seeds(changes: &[f64]) -> f64 {
+    let observations: Vec<Observation> = changes
+        .iter()
+        .enumerate()
+        .map(|(seed, value)| Observation {
+            cluster: format!("{seed:04}"),
+            value: *value,
+        })
+        .collect();
+    sign_flip(&observations, 0)
+}
+
+/// Holm's step-down correction: adjusted p in the order given.
+pub fn holm(p: &[f64]) -> Vec<f64> {
+    let mut order: Vec<usize> = (0..p.len()).collect();
+    order.sort_by(|one, other| p[*one].total_cmp(&p[*other]));
+    let mut adjusted = vec![0.0; p.len()];
+    let mut floor = 0.0f64;
+    for (rank, index) in order.into_iter().enumerate() {
+        floor = floor.max((p[index] * (p.len() - rank) as f64).min(1.0));
+        adjusted[index] = floor;
+    }
+    adjusted
+}
+
+/// Cohen's kappa of pairs of labels: agreement beyond what the labels' frequencies bring by chance.
+pub fn kappa<L: Ord + Copy>(pairs: &[(L, L)]) -> f64 {
+    let total = pairs.len().max(1) as f64;
+    let agreed = pairs.iter().filter(|(one, other)| one == other).count() as f64 / total;
+    let mut left: BTreeMap<L, f64> = BTreeMap::new();
+    let mut right: BTreeMap<L, f64> = BTreeMap::new();
+    for (one, other) in pairs {
+        *left.entry(*one).or_default() += 1.0 / total;
+        *right.entry(*other).or_default() += 1.0 / total;
+    }
+    let chance: f64 = left
+        .iter()
+        .map(|(label, share)| share * right.get(label).copied().unwrap_or(0.0))
+        .sum();
+    if chance >= 1.0 { 1.0 } else { (agreed - chance) / (1.0 - chance) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn alone(values: &[f64]) -> Vec<Observation> {
+        values
+            .iter()
+            .enumerate()
+            .map(|(index, value)| Observation { cluster: format!("{index:05}"), value: *value })
+            .collect()
+    }
+
+    /// Golden values: `tests/golden/statistics.py` (scipy.stats).
+    #[test]
+    fn known_answers_of_scipy() {
+        #[derive(serde::Deserialize)]
+        struct Golden {
+            mcnemar: Vec<(u64, u64, f64)>,
+            clopper_pearson: Vec<(u64, u64, f64)>,
+            bootstrap: (Vec<f64>, [f64; 2]),
+            permutation: (Vec<f64>, f64),
+        }
+        let golden: Golden =
+            serde_json::from_str(include_str!("../../../../tests/golden/statistics.json")).unwrap();
+        for (gained, lost, p) in golden.mcnemar {
+            assert!((mcnemar(gained, lost) - p).abs() < 1e-9, "{gained} {lost}");
+        }
+        for (hits, total, bound) in golden.clopper_pearson {
+            assert!((clopper_pearson_upper(hits, total, 0.025) - bound).abs() < 1e-6);
+        }
+        let (values, expected) = golden.bootstrap;
+        let found = interval(&alone(&values), 7);
+        for side in 0..2 {
+            // Two independent draws of thousands of resamples agree to about a tenth of the width.
+            let width = expected[1] - expected[0];
+            assert!((found[side] - expected[side]).abs() < 0.1 * width, "{found:?} {expected:?}");
+        }
+        let (values, p) = golden.permutation;
+        assert!((sign_flip(&alone(&values), 0) - p).abs() < 1e-9);
+    }
+
+    #[test]
+    fn six_seeds_reach_their_best_p() {
+        assert!((over_seeds(&[1.0, 2.0, 0.5, 0.1, 3.0, 1.0]) - 0.03125).abs() < 1e-12);
+        assert!((over_seeds(&[-1.0; 10]) - 2.0 / 1024.0).abs() < 1e-12);
+    }
+
+    #[test]
+    fn clustering_widens_the_interval() {
+        let values: Vec<f64> = (0..60).map(|index| f64::from(u8::from(index / 6 % 2 == 0))).collect();
+        let mut shared = alone(&values);
+        for (index, one) in shared.iter_mut().enumerate() {
+            one.cluster = (index / 6).to_string();
+        }
+        let width = |[low, high]: [f64; 2]| high - low;
+        assert!(width(interval(&shared, 1)) > 1.5 * width(interval(&alone(&values), 1)));
+    }
+
+    #[test]
+    fn nothing_lost_still_has_a_bound() {
+        let bound = upper_bound(&alone(&[0.0; 100]), 0);
+        assert!((bound - (1.0 - 0.025f64.powf(0.01))).abs() < 1e-9);
+    }
+
+    #[test]
+    fn holm_and_kappa_by_hand() {
+        assert_eq!(holm(&[0.01, 0.04, 0.03]), [0.03, 0.06, 0.06]);
+        let pairs = [('a', 'a'), ('a', 'b'), ('b', 'b'), ('b', 'b')];
+        assert!((kappa(&pairs) - 0.5).abs() < 1e-12);
+    }
+
+    proptest! {
+        #[test]
+        fn the_interval_holds_the_mean_and_p_is_a_probability(
+            values in prop::collection::vec(-1.0f64..1.0, 2..40), seed in 0u64..50,
+        ) {
+            let observations = alone(&values);
+            let [low, high] = interval(&observations, seed);
+            let middle = mean(&observations);
+            prop_assert!(low <= middle + 1e-9 && middle <= high + 1e-9 || high - low < 0.2);
+            let p = no_change(&observations, seed);
+            prop_assert!(p > 0.0 && p <= 1.0);
+            let negated: Vec<f64> = values.iter().map(|value| -value).collect();
+            prop_assert!((sign_flip(&alone(&negated), seed) - sign_flip(&observations, seed)).abs() < 0.03);
+        }
+    }
+}

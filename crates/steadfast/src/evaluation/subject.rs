@@ -1,7 +1,12 @@
 //! The model under test, as the scorers see it: local now, hosted later.
 
-use crate::Result;
-use crate::conversations::Message;
+use crate::conversations::{Message, tokens};
+use crate::models::generate::{GenerateOptions, generate};
+use crate::models::likelihood::{LikelihoodRequest, likelihoods};
+use crate::models::{Adapter, LanguageModel};
+use crate::{Error, Result};
+
+pub use crate::models::likelihood::Likelihood;
 
 /// A prompt: a conversation for a chat model, or plain text to be continued.
 #[derive(Clone, Debug, PartialEq)]
@@ -21,8 +26,6 @@ pub struct Ask {
     pub continuations: Vec<String>,
 }
 
-pub use crate::models::likelihood::Likelihood;
-
 /// A model that can be asked. Answers come in the order of the questions.
 pub trait Subject {
     /// Greedy replies of at most `max_tokens` tokens. `on_done` hears how many are finished.
@@ -39,4 +42,92 @@ pub trait Subject {
         asks: &[Ask],
         on_done: &mut dyn FnMut(usize),
     ) -> Result<Vec<Vec<Likelihood>>>;
+}
+
+/// A model on this machine, with or without an adapter.
+#[derive(Clone, Copy, Debug)]
+pub struct LocalSubject<'a> {
+    /// The base.
+    pub model: &'a LanguageModel,
+    /// What fine-tuning changed, if anything.
+    pub adapter: Option<&'a Adapter>,
+    /// Sequences decoded together.
+    pub batch: usize,
+}
+
+impl LocalSubject<'_> {
+    fn tokens(&self, prompt: &Prompt) -> Result<Vec<u32>> {
+        let tokens = match prompt {
+            Prompt::Chat(messages) => tokens::prompt(self.model, messages)?,
+            Prompt::Text(text) => self.model.tokenizer.encode(text)?,
+        };
+        if tokens.is_empty() {
+            return Err(Error::user("an item has an empty prompt")
+                .hint("give it at least one character of context"));
+        }
+        Ok(tokens)
+    }
+
+    /// Tokens of the prompt and of one continuation of it.
+    ///
+    /// A chat prompt ends in a template's own tokens, and the reply is tokenized by itself, as it is
+    /// when the model writes it. Plain text is tokenized whole and cut where the prompt's own tokens
+    /// end, as lm-evaluation-harness does, so that a word is not cut in two at the seam.
+    fn split(&self, prompt: &Prompt, continuation: &str) -> Result<(Vec<u32>, Vec<u32>)> {
+        let before = self.tokens(prompt)?;
+        let after = match prompt {
+            Prompt::Chat(_) => self.model.tokenizer.encode(continuation)?,
+            Prompt::Text(text) => {
+                let whole = self.model.tokenizer.encode(&format!("{text}{continuation}"))?;
+                whole.get(before.len()..).unwrap_or_default().to_vec()
+            }
+        };
+        if after.is_empty() {
+            return Err(Error::user("an item has an empty continuation")
+                .hint("give each choice or reply at least one character"));
+        }
+        Ok((before, after))
+    }
+}
+
+impl Subject for LocalSubject<'_> {
+    fn replies(
+        &self,
+        prompts: &[Prompt],
+        max_tokens: usize,
+        on_done: &mut dyn FnMut(usize),
+    ) -> Result<Vec<String>> {
+        let prompts: Vec<Vec<u32>> = prompts
+            .iter()
+            .map(|prompt| self.tokens(prompt))
+            .collect::<Result<_>>()?;
+        let options = GenerateOptions {
+            max_tokens,
+            batch: self.batch,
+            ..GenerateOptions::default()
+        };
+        let replies = generate(self.model, self.adapter, &prompts, &options, on_done)?;
+        Ok(replies.into_iter().map(|reply| reply.text).collect())
+    }
+
+    fn likelihoods(
+        &self,
+        asks: &[Ask],
+        on_done: &mut dyn FnMut(usize),
+    ) -> Result<Vec<Vec<Likelihood>>> {
+        let mut requests = Vec::with_capacity(asks.len());
+        for ask in asks {
+            let prompt = self.tokens(&ask.prompt)?;
+            let continuations = ask
+                .continuations
+                .iter()
+                .map(|continuation| Ok(self.split(&ask.prompt, continuation)?.1))
+                .collect::<Result<_>>()?;
+            requests.push(LikelihoodRequest {
+                prompt,
+                continuations,
+            });
+        }
+        likelihoods(self.model, self.adapter, &requests, on_done)
+    }
 }

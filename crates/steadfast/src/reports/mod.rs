@@ -1,7 +1,6 @@
 //! Results, figures, and the page a person looks at.
 
 pub mod figures;
-pub mod files;
 pub mod items;
 pub mod page;
 pub mod results;

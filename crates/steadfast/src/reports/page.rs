@@ -7,10 +7,10 @@ mod parts;
 mod words;
 
 use super::figures::{self, Palette};
-use super::files;
 use super::items::{Axis, ItemRow};
 use super::results::Results;
 use super::svg::escape;
+use crate::runs::atomic;
 use crate::{Error, Result};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -81,17 +81,20 @@ pub fn write(
     notes: &Notes,
 ) -> Result<Written> {
     results.check()?;
+    let figures_folder = folder.join("figures");
+    std::fs::create_dir_all(&figures_folder)
+        .map_err(|cause| Error::file("write", &figures_folder, cause))?;
     let mut written = Vec::new();
     for figure in figures::all(results, |axis| notes.chance.get(axis).copied()) {
-        let path = folder.join("figures").join(&figure.name);
+        let path = figures_folder.join(&figure.name);
         let svg = path.with_extension("svg");
-        files::write(&svg, format!("{}\n", figure.svg()).as_bytes())?;
+        atomic::write(&svg, format!("{}\n", figure.svg()).as_bytes())?;
         let png = path.with_extension("png");
-        files::write(&png, &figures::to_png(&figure)?)?;
+        atomic::write(&png, &figures::to_png(&figure)?)?;
         written.extend([svg, png]);
     }
     let page = folder.join("report.html");
-    files::write(&page, render(results, items, notes)?.as_bytes())?;
+    atomic::write(&page, render(results, items, notes)?.as_bytes())?;
     Ok(Written {
         page,
         figures: written,

@@ -20,10 +20,10 @@ moves! {
         "Hi there! How can I help with your stay?",
         "Hello and welcome. How may I assist you?",
         "Hi! What can I help you with?",
-        "Good morning! How can I be of help?",
+        "Good morning! How can I help you?",
         "Hello, this is hotel booking. How can I help?",
     ], [
-        "Hello, thanks for getting in touch. What can I do for you?",
+        "Hello! What can I do for you this time?",
         "Hi, welcome! How may I be of service?",
         "Greetings! How can I assist you today?",
         "Good afternoon. How can I help you with a hotel?",
@@ -31,7 +31,7 @@ moves! {
     ASK_CITY: [
         "Which city would you like to stay in?",
         "What city are you travelling to?",
-        "In which city do you need a hotel?",
+        "In which city do you want to stay?",
         "Where would you like to stay?",
         "Which city should I search in?",
         "What city will you be visiting?",
@@ -65,13 +65,13 @@ moves! {
         "How many nights should I book?",
         "How long would you like to stay?",
         "How many nights are you planning to stay?",
-        "When will you check out?",
-        "What is your check-out date?",
+        "How many nights is it for?",
+        "Could you tell me how many nights?",
     ], [
         "How many nights would you like?",
         "For how long do you need the room?",
         "Could you tell me how many nights you are staying?",
-        "What day will you be checking out?",
+        "How many nights is the stay?",
     ];
     ASK_GUESTS: [
         "How many guests will there be?",
@@ -111,10 +111,10 @@ moves! {
         "Could I have your full name?",
         "Which name is the booking for?",
         "What name should the reservation be under?",
-        "Can I take your name for the booking?",
+        "Could you give me your name, please?",
     ], [
         "Could you tell me your full name?",
-        "In whose name should I make the reservation?",
+        "What name will the booking be under?",
         "What name shall I use for the reservation?",
         "May I ask for your name?",
     ];
@@ -129,7 +129,7 @@ moves! {
         "Which hotel is this for?",
     ], [
         "In which hotel are you staying?",
-        "What is your hotel called?",
+        "Which hotel are you a guest of?",
         "May I know which hotel you are at?",
         "Please tell me which hotel this is for.",
     ];
@@ -144,17 +144,17 @@ moves! {
         "Which room number is it for?",
     ], [
         "Could you tell me your room number, please?",
-        "What number is your room?",
+        "What is your room's number?",
         "Which room is it?",
         "May I ask which room you are in?",
     ];
     OFFER: [
         "{hotel} in {city} is free, for {price} euros a night. Would you like it?",
         "I found {hotel} in {city} at {price} euros a night. Does that suit you?",
-        "There is {hotel} in {city}, which costs {price} euros a night. Would you like to book it?",
-        "I can offer you {hotel} in {city} for {price} euros a night. Is that good?",
+        "I found a room at {hotel} in {city} for {price} euros a night. Would you like it?",
+        "I can offer you {hotel} in {city} for {price} euros a night.",
         "How about {hotel} in {city}? It costs {price} euros a night.",
-        "{hotel} in {city} has a room for {price} euros a night. Shall I book it?",
+        "I have {hotel} in {city} for {price} euros a night. Would you like it?",
         "I recommend {hotel} in {city}, at {price} euros a night. Would that work?",
         "We have a room at {hotel} in {city} for {price} euros a night. Do you want it?",
     ], [
@@ -168,10 +168,10 @@ moves! {
         "I can also offer {hotel} at {price} euros a night. Does that suit you?",
         "Another hotel is {hotel}, which costs {price} euros a night. Would you like it?",
         "How about {hotel} then? It costs {price} euros a night.",
-        "{hotel} is free too, at {price} euros a night. Shall I book it?",
+        "I also found {hotel}, at {price} euros a night. Would you like it?",
         "You could also stay at {hotel} for {price} euros a night. Do you want it?",
         "I also have {hotel}, at {price} euros a night. Would that work?",
-        "The other hotel is {hotel}, for {price} euros a night. Is that good?",
+        "I have also {hotel}, for {price} euros a night. Does that suit you?",
     ], [
         "Another choice is {hotel}, available at {price} euros a night. Do you like it?",
         "I have also found {hotel} for {price} euros a night. How does that sound?",
@@ -181,7 +181,7 @@ moves! {
     INFORM_PRICE: [
         "It costs {price} euros a night.",
         "The price is {price} euros a night.",
-        "A night there is {price} euros.",
+        "It costs {price} euros for one night.",
         "You pay {price} euros for each night.",
         "The room costs {price} euros a night.",
         "One night costs {price} euros.",
@@ -196,7 +196,7 @@ moves! {
     INFORM_HAS: [
         "Yes, it has {feature}.",
         "Yes, {hotel} has {feature}.",
-        "It does have {feature}, yes.",
+        "Yes, the hotel does have {feature}.",
         "Yes, there is {feature} at {hotel}.",
         "Yes, the hotel has {feature}.",
         "Certainly, it has {feature}.",
@@ -275,11 +275,11 @@ moves! {
         "Your request has been submitted under reference {reference}.",
         "The request is placed. Your reference number is {reference}.",
         "I have placed the request. Reference: {reference}.",
-        "Your request is on its way, with reference {reference}.",
-        "I have sent the request to the hotel. The reference is {reference}.",
+        "Your request has been made, with reference {reference}.",
+        "Your request has been placed. The reference is {reference}.",
     ], [
         "Your request has been sent, and the reference number is {reference}.",
-        "The hotel has your request now. You have reference {reference}.",
+        "Your request has been submitted, and you have reference {reference}.",
         "I have submitted the request for you, reference {reference}.",
         "The request has been made. Please note the reference {reference}.",
     ];
@@ -315,13 +315,13 @@ moves! {
     ];
     DECLINE_OTHER: [
         "I am sorry, there is no other hotel in {city}.",
-        "Sorry, that is the only hotel free in {city}.",
+        "Sorry, there are no other hotels free in {city}.",
         "Unfortunately there is nothing else in {city}.",
         "I am afraid there are no other hotels in {city}.",
         "Sorry, I have no other hotel in {city}.",
         "I could not find another hotel in {city}, sorry.",
-        "Unfortunately that is the only one free in {city}.",
-        "I am sorry, nothing else is free in {city}.",
+        "Unfortunately there is no other hotel in {city}.",
+        "I am sorry, I could not find any other hotel in {city}.",
     ], [
         "I am afraid nothing else is available in {city}.",
         "Regrettably, no other hotel in {city} is available.",

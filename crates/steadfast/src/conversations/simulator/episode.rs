@@ -21,6 +21,7 @@ pub(super) struct AgentTurn {
     /// Every step that is right here; the one the agent takes comes first.
     pub next_steps: Vec<NextStep>,
     /// The slots that the agent's own turn asks for.
+    #[cfg_attr(not(test), expect(dead_code, reason = "the property tests read it"))]
     pub asked: Vec<&'static str>,
     /// What the customer had said by then, by slot.
     pub known: BTreeMap<String, String>,

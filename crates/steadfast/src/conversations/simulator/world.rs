@@ -16,6 +16,7 @@ pub(super) enum Part {
 }
 
 impl Part {
+    #[cfg(test)]
     pub const ALL: [Part; 3] = [Part::Training, Part::Development, Part::Test];
 
     /// The word in item ids.

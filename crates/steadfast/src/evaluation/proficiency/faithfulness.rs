@@ -336,7 +336,7 @@ static PATTERNS: LazyLock<Patterns> = LazyLock::new(|| {
         clock: regex(r"(\d{1,2})(?::(\d{2}))? ?([ap])?"),
         iso_date: regex(r"\b\d{4}-\d{2}-\d{2}\b"),
         month_day: regex(&format!(
-            r"(?i)\b{month}\.? (?:the )?\d{{1,2}}(?:st|nd|rd|th)?\b|\b\d{{1,2}}(?:st|nd|rd|th)? (?:of )?{month}\b"
+            r"(?i)\b{month}\.? (?:the )?(?:\d{{1,2}}(?:st|nd|rd|th)?|(?:{words})(?:[ -](?:{words}))?)\b|\b\d{{1,2}}(?:st|nd|rd|th)? (?:of )?{month}\b"
         )),
         month_name: regex(
             r"(?i)\b(?:january|february|april|june|july|august|september|october|november|december)\b",

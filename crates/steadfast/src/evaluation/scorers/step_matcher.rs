@@ -132,7 +132,11 @@ fn slots_asked_for(reply: &str) -> Vec<String> {
             continue;
         }
         for (slot, pattern) in &compiled.slots {
-            if pattern.is_match(sentence) && !slots.iter().any(|known| known == slot) {
+            let only_leaving = *slot == "date"
+                && slots.iter().any(|found| found == "checkout")
+                && !compiled.arrival.is_match(sentence);
+            let is_new = !slots.iter().any(|found| found == slot);
+            if is_new && !only_leaving && pattern.is_match(sentence) {
                 slots.push((*slot).to_string());
             }
         }
@@ -197,6 +201,7 @@ struct CompiledRules {
     before_ask: Vec<Compiled>,
     after_ask: Vec<Compiled>,
     asking: Regex,
+    arrival: Regex,
     slots: Vec<(&'static str, Regex)>,
     detached: Regex,
     can_not: Regex,
@@ -219,6 +224,7 @@ static COMPILED: LazyLock<CompiledRules> = LazyLock::new(|| {
         before_ask: compile(rules::BEFORE_ASK),
         after_ask: compile(rules::AFTER_ASK),
         asking: regex(rules::ASKING),
+        arrival: regex(rules::ARRIVAL),
         slots: rules::SLOTS
             .iter()
             .map(|(slot, pattern)| (*slot, regex(pattern)))

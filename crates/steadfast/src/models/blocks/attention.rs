@@ -435,13 +435,13 @@ fn backward_of_group(
             );
             let differences = whole(differences, count, seen);
             let probabilities = whole(probabilities, count, seen);
-            let mut place = |row: usize,
-                             column: usize,
-                             rows: usize,
-                             data: &mut [f32],
-                             left,
-                             right,
-                             adding: bool| {
+            let place = |row: usize,
+                         column: usize,
+                         rows: usize,
+                         data: &mut [f32],
+                         left,
+                         right,
+                         adding: bool| {
                 let target = block_mut(
                     &mut data[row * result_width..],
                     rows,

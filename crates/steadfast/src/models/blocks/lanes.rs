@@ -34,7 +34,7 @@ pub fn exponential(x: f32) -> f32 {
     sum = sum * rest + 8.333_452e-3;
     sum = sum * rest + 4.166_579_6e-2;
     sum = sum * rest + 1.666_666_5e-1;
-    sum = sum * rest + 5.000_000_1e-1;
+    sum = sum * rest + 0.5;
     let power = sum * rest * rest + rest + 1.0;
     let exponent = (shifted.to_bits() as i32).wrapping_sub(ROUND.to_bits() as i32);
     power * f32::from_bits((exponent.wrapping_add(127) << 23) as u32)

@@ -1,5 +1,5 @@
 //! The decoder against itself: gradients against differences of the loss, packed against alone,
-//! cached against uncached. Against PyTorch it is tested in `tests/golden_engine.rs`.
+//! cached against uncached. Against PyTorch it is tested in `golden.rs`.
 
 use super::*;
 use crate::models::adapter::LowRank;

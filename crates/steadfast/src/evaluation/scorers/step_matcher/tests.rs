@@ -99,6 +99,7 @@ fn each_step_is_recognised_in_several_wordings() {
 fn questions_name_their_slots() {
     assert_eq!(slots("Which city are you travelling to?"), ["city"]);
     assert_eq!(slots("When would you like to check in?"), ["date"]);
+    assert_eq!(slots("When do you check out?"), ["checkout"]);
     assert_eq!(slots("How many nights will you be staying?"), ["nights"]);
     assert_eq!(slots("How many guests will there be?"), ["guests"]);
     assert_eq!(slots("May I have your name, please?"), ["name"]);
