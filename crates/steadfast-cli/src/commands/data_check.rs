@@ -2,60 +2,90 @@
 
 use crate::arguments::Global;
 use crate::output;
+use crate::progress::Progress;
+use candle_core::Device;
 use clap::Args;
 use serde::Serialize;
+use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use steadfast::Result;
-use steadfast::conversations::{Role, chat};
+use steadfast::conversations::chat::{self, Summary};
+use steadfast::models::{LanguageModel, resolve};
 
 /// The flags of `data check`.
 #[derive(Args, Debug)]
-#[command(after_help = "Example:\n  steadfast data check chats.jsonl")]
+#[command(
+    after_help = "Examples:\n  steadfast data check chats.jsonl\n  steadfast data check chats.jsonl --tokens --json"
+)]
 pub struct Arguments {
     /// Chat JSON Lines
     file: PathBuf,
+    /// Count tokens too, which loads a model
+    #[arg(long)]
+    tokens: bool,
+    /// The model whose tokens are counted [default: SmolLM2-135M-Instruct]
+    #[arg(long, value_name = "M", requires = "tokens")]
+    model: Option<String>,
 }
 
 #[derive(Serialize)]
 struct Answer<'a> {
     file: &'a Path,
-    conversations: usize,
-    turns: usize,
-    learnt_turns: usize,
-    words: usize,
-    learnt_words: usize,
+    #[serde(flatten)]
+    summary: Summary,
 }
 
 /// Reads the whole file; a mistake in it is the answer.
 pub fn run(arguments: &Arguments, global: Global) -> Result<()> {
-    let conversations = chat::read(&arguments.file)?;
-    let mut answer = Answer {
-        file: &arguments.file,
-        conversations: conversations.len(),
-        turns: 0,
-        learnt_turns: 0,
-        words: 0,
-        learnt_words: 0,
+    let conversations = chat::read_lines(&arguments.file)?;
+    let model = if arguments.tokens {
+        let located = resolve::locate(arguments.model.as_deref(), &Progress::new(global))?;
+        Some(LanguageModel::load(&located, &Device::Cpu)?)
+    } else {
+        None
     };
-    for message in conversations.iter().flat_map(|one| &one.messages) {
-        let words = message.content.split_whitespace().count();
-        answer.turns += 1;
-        answer.words += words;
-        if message.role == Role::Assistant && message.weight != Some(0) {
-            answer.learnt_turns += 1;
-            answer.learnt_words += words;
-        }
-    }
+    let model = model.as_ref().map(|model| (model, model.config.context));
+    let answer = Answer {
+        file: &arguments.file,
+        summary: chat::summarize(&conversations, model)?,
+    };
     if global.json {
         return output::json(&answer);
     }
-    output::write(&format!(
-        "{}: {} conversations, {} turns of {} words; {} turns of {} words are learnt\n",
+    output::write(&text(&answer))
+}
+
+fn text(answer: &Answer<'_>) -> String {
+    let summary = &answer.summary;
+    let mut text = format!(
+        "{}: {} conversations, {} turns, {} of {} assistant turns are learnt\n",
         answer.file.display(),
-        answer.conversations,
-        answer.turns,
-        answer.words,
-        answer.learnt_turns,
-        answer.learnt_words
-    ))
+        summary.conversations,
+        summary.turns,
+        summary.learnt_turns,
+        summary.assistant_turns
+    );
+    if summary.duplicates > 0 {
+        let _ = writeln!(
+            text,
+            "{} conversations repeat an earlier one",
+            summary.duplicates
+        );
+    }
+    if let Some(tokens) = &summary.tokens {
+        let _ = writeln!(
+            text,
+            "{} tokens, {} carry loss; the longest conversation has {}",
+            tokens.all, tokens.learnt, tokens.longest
+        );
+        if !tokens.over_long.is_empty() {
+            let lines: Vec<_> = tokens.over_long.iter().map(usize::to_string).collect();
+            let _ = writeln!(
+                text,
+                "longer than the model's context: lines {}",
+                lines.join(", ")
+            );
+        }
+    }
+    text
 }
