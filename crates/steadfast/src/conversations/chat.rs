@@ -556,9 +556,17 @@ mod tests {
     #[test]
     fn files_that_cannot_be_read_are_named() {
         let folder = tempfile::tempdir().unwrap();
-        assert!(read_lines(folder.path()).unwrap_err().message.contains("folder"));
+        assert!(
+            read_lines(folder.path())
+                .unwrap_err()
+                .message
+                .contains("folder")
+        );
         let path = folder.path().join("chats.jsonl");
-        assert_eq!(read_lines(&path).unwrap_err().place.path.as_ref(), Some(&path));
+        assert_eq!(
+            read_lines(&path).unwrap_err().place.path.as_ref(),
+            Some(&path)
+        );
         std::fs::write(&path, "{}\n{}").unwrap();
         assert_eq!(
             read_lines(&path).unwrap_err().others[0].place.path.as_ref(),
