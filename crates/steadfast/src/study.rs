@@ -1,10 +1,25 @@
 //! The whole study, from settings to report, read top to bottom.
+//!
+//! Every stage is kept by the content of its inputs, training by its checkpoints, so a study that
+//! was stopped at any instant and started again ends with the same bytes.
 
-use crate::Result;
+pub mod arm;
+pub mod assemble;
+pub mod base;
+pub mod data;
+pub mod measuring;
+pub mod replies;
+
 use crate::evaluation::measurement::Measurement;
-use crate::events::Listener;
+use crate::events::{Event, Listener};
+use crate::models::Adapter;
+use crate::reports;
 use crate::reports::results::{Results, Training};
+use crate::runs::folder::RunFolder;
+use crate::runs::store::Store;
+use crate::runs::{atomic, manifest};
 use crate::settings::{MeasureSettings, StudySettings, TuneSettings};
+use crate::{Error, Result};
 use std::path::PathBuf;
 
 /// What a study leaves behind.
@@ -27,18 +42,131 @@ pub struct TuneOutcome {
 
 /// Trains each arm, measures before and after, reports.
 pub fn run(settings: &StudySettings, listener: &dyn Listener) -> Result<StudyOutcome> {
-    let _ = (settings, listener);
-    todo!("coordinator")
+    let located = base::locate(settings.base.as_deref(), listener)?;
+    let mut inputs = manifest::inputs(settings)?;
+    inputs.insert("base".into(), located.sha256.clone());
+    let mut folder = RunFolder::open(settings, inputs)?;
+    if folder.finished() {
+        listener.on(Event::Note {
+            message: format!("this study is finished: {}", folder.path().display()),
+        });
+        return Ok(StudyOutcome {
+            run: folder.path().to_owned(),
+            results: Results::read(&folder.results())?,
+        });
+    }
+    let base = base::load(&located)?;
+    let store = Store::new(settings.runs.join("store"));
+    let suites = measuring::suites(&settings.suites, 0)?;
+    measuring::preview(&base, &suites, settings.generation.max_tokens, listener)?;
+
+    let before = measuring::measure(&base, None, &suites, &settings.generation, &store, listener)?;
+    assemble::announce("base", &before, listener);
+    let drift = replies::drift_set(&base, &settings.retain, &store, listener)?;
+    let retained = arm::needs_retained(&settings.arms)
+        .then(|| replies::retain_set(&base, &settings.retain, &store, listener))
+        .transpose()?;
+
+    let mut outcomes = Vec::new();
+    for &seed in &settings.seeds {
+        let conversations = data::read(&settings.data, &base, seed)?;
+        for arm in &settings.arms {
+            let trained = arm::train(&arm::Work {
+                base: &base,
+                arm,
+                seed,
+                conversations: &conversations,
+                retained: retained.as_deref(),
+                retain_tokens: settings.retain.tokens,
+                folder: &folder.arm(&arm.name, seed)?,
+                resume: true,
+                listener,
+            })?;
+            let adapter = Adapter::read(&trained.adapter)?;
+            let after = measuring::measure(
+                &base,
+                Some((&adapter, &trained.digest)),
+                &suites,
+                &settings.generation,
+                &store,
+                listener,
+            )?;
+            let name = arm::name(arm, seed, settings.seeds.len());
+            assemble::announce(&name, &after, listener);
+            let drift = replies::drift(&base, &adapter, &trained.digest, &drift, &store, listener)?;
+            outcomes.push(assemble::Outcome {
+                name,
+                arm,
+                seed,
+                trained,
+                after,
+                drift,
+            });
+        }
+    }
+
+    let results = assemble::results(settings, &folder, &located, &before, &outcomes)?;
+    let items = assemble::items(&before, &outcomes);
+    assemble::write_samples(&folder.path().join("samples.jsonl"), &items)?;
+    let notes = assemble::notes(settings, &suites, &results);
+    reports::page::write(folder.path(), &results, &items, &notes)?;
+    atomic::write(&folder.results(), results.to_json()?.as_bytes())?;
+    folder.finish()?;
+    Ok(StudyOutcome {
+        run: folder.path().to_owned(),
+        results,
+    })
 }
 
 /// Trains one arm.
 pub fn tune(settings: &TuneSettings, listener: &dyn Listener) -> Result<TuneOutcome> {
-    let _ = (settings, listener);
-    todo!("coordinator")
+    let located = base::locate(settings.base.as_deref(), listener)?;
+    let base = base::load(&located)?;
+    std::fs::create_dir_all(&settings.output)
+        .map_err(|cause| Error::file("create", &settings.output, cause))?;
+    let store = Store::new(settings.output.join("store"));
+    let conversations = data::read(&settings.data, &base, settings.seed)?;
+    let arms = std::slice::from_ref(&settings.arm);
+    let retained = arm::needs_retained(arms)
+        .then(|| replies::retain_set(&base, &settings.retain, &store, listener))
+        .transpose()?;
+    let trained = arm::train(&arm::Work {
+        base: &base,
+        arm: &settings.arm,
+        seed: settings.seed,
+        conversations: &conversations,
+        retained: retained.as_deref(),
+        retain_tokens: settings.retain.tokens,
+        folder: &settings.output,
+        resume: settings.resume,
+        listener,
+    })?;
+    Ok(TuneOutcome {
+        adapter: trained.adapter,
+        training: trained.training,
+    })
 }
 
 /// Measures one model on some suites.
 pub fn measure(settings: &MeasureSettings, listener: &dyn Listener) -> Result<Measurement> {
-    let _ = (settings, listener);
-    todo!("coordinator")
+    let suites = measuring::limited(&settings.suites, settings.limit, settings.seed)?;
+    let adapter = settings.adapter.as_deref().map(Adapter::read).transpose()?;
+    let located = base::locate(settings.model.as_deref(), listener)?;
+    let base = base::load(&located)?;
+    if let Some(adapter) = &adapter {
+        base::check_adapter(&base, adapter)?;
+    }
+    let samples = measuring::fresh(
+        &base,
+        adapter.as_ref(),
+        &suites,
+        settings.max_tokens,
+        measuring::BATCH,
+        listener,
+    )?;
+    let named = settings
+        .adapter
+        .as_ref()
+        .map(|path| path.display().to_string());
+    Ok(Measurement::new(&located.id, named, samples, settings.seed))
 }

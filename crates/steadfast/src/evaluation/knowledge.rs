@@ -36,7 +36,8 @@ pub fn measure(
         on_done(done);
     })?;
     let items = suite.items.len();
-    let likelihoods = subject.likelihoods(&flat, &mut |count| on_done(count.min(items).max(done)))?;
+    let likelihoods =
+        subject.likelihoods(&flat, &mut |count| on_done(count.min(items).max(done)))?;
     let mut likelihoods = likelihoods.into_iter();
     let mut replies = replies.into_iter();
     suite
@@ -44,7 +45,8 @@ pub fn measure(
         .iter()
         .zip(&asks)
         .map(|(item, asked)| {
-            let scored: Vec<Likelihood> = likelihoods.by_ref().take(asked.len()).flatten().collect();
+            let scored: Vec<Likelihood> =
+                likelihoods.by_ref().take(asked.len()).flatten().collect();
             let reply = written(item).and_then(|_| replies.next());
             sample(suite, item, &scored, reply)
         })
@@ -72,19 +74,34 @@ fn instruction(instruction: &str, context: &str) -> String {
 fn asks(item: &Item) -> Result<Vec<Ask>> {
     let spaced = |text: &str| format!(" {}", text.trim_start());
     let one = match &item.task {
-        Task::Choice { question: asked, choices, .. } => Ask {
+        Task::Choice {
+            question: asked,
+            choices,
+            ..
+        } => Ask {
             prompt: Prompt::Text(question(asked)),
             continuations: choices.iter().map(|choice| spaced(choice)).collect(),
         },
-        Task::ShortAnswer { question: asked, answer, .. } => Ask {
+        Task::ShortAnswer {
+            question: asked,
+            answer,
+            ..
+        } => Ask {
             prompt: Prompt::Text(question(asked)),
             continuations: vec![spaced(answer)],
         },
-        Task::Cloze { context, continuation } => Ask {
+        Task::Cloze {
+            context,
+            continuation,
+        } => Ask {
             prompt: Prompt::Text(context.trim_end().to_owned()),
             continuations: vec![spaced(continuation)],
         },
-        Task::Beginnings { context_options, continuation, .. } => {
+        Task::Beginnings {
+            context_options,
+            continuation,
+            ..
+        } => {
             return Ok(context_options
                 .iter()
                 .map(|beginning| Ask {
@@ -93,12 +110,19 @@ fn asks(item: &Item) -> Result<Vec<Ask>> {
                 })
                 .collect());
         }
-        Task::Open { instruction: asked, context, response } => Ask {
+        Task::Open {
+            instruction: asked,
+            context,
+            response,
+        } => Ask {
             prompt: chat(instruction(asked, context)),
             continuations: vec![response.trim().to_owned()],
         },
         _ => {
-            return Err(Error::bug(format!("the item {} is not about knowledge", item.id)));
+            return Err(Error::bug(format!(
+                "the item {} is not about knowledge",
+                item.id
+            )));
         }
     };
     Ok(vec![one])
@@ -107,44 +131,75 @@ fn asks(item: &Item) -> Result<Vec<Ask>> {
 /// What the model is asked to write, if anything.
 fn written(item: &Item) -> Option<Prompt> {
     match &item.task {
-        Task::ShortAnswer { question, .. } => Some(chat(format!("{question}\nAnswer in a few words."))),
+        Task::ShortAnswer { question, .. } => {
+            Some(chat(format!("{question}\nAnswer in a few words.")))
+        }
         _ => None,
     }
 }
 
-fn sample(suite: &Suite, item: &Item, scored: &[Likelihood], reply: Option<String>) -> Result<Sample> {
+fn sample(
+    suite: &Suite,
+    item: &Item,
+    scored: &[Likelihood],
+    reply: Option<String>,
+) -> Result<Sample> {
     let mut scores: BTreeMap<String, Option<f64>> = BTreeMap::new();
     let mut labels = BTreeMap::new();
     let per_token = |one: &Likelihood| -one.log_probability / one.tokens.max(1) as f64;
     let right = |yes: bool| Some(f64::from(u8::from(yes)));
     let prompt = match &item.task {
-        Task::Choice { question, choices, answer } => {
+        Task::Choice {
+            question,
+            choices,
+            answer,
+        } => {
             let per_byte: Vec<f64> = scored
                 .iter()
                 .zip(choices)
                 .map(|(one, choice)| one.log_probability / choice.len().max(1) as f64)
                 .collect();
             let chosen = best(&per_byte);
-            scores.insert("accuracy".into(), chosen.map(|chosen| f64::from(u8::from(chosen == *answer))));
+            scores.insert(
+                "accuracy".into(),
+                chosen.map(|chosen| f64::from(u8::from(chosen == *answer))),
+            );
             scores.insert("answer_nll".into(), scored.get(*answer).map(per_token));
             if let Some(choice) = chosen.and_then(|chosen| choices.get(chosen)) {
                 labels.insert("chosen".to_owned(), choice.clone());
             }
             question
         }
-        Task::Beginnings { context_options, answer, .. } => {
+        Task::Beginnings {
+            context_options,
+            answer,
+            ..
+        } => {
             // The same end follows both beginnings: its likelihoods compare as they are.
             let ends: Vec<f64> = scored.iter().map(|one| one.log_probability).collect();
-            scores.insert("accuracy".into(), best(&ends).map(|chosen| f64::from(u8::from(chosen == *answer))));
+            scores.insert(
+                "accuracy".into(),
+                best(&ends).map(|chosen| f64::from(u8::from(chosen == *answer))),
+            );
             &context_options[0]
         }
         Task::Cloze { context, .. } => {
-            scores.insert("accuracy".into(), scored.first().and_then(|one| right(one.greedy)));
+            scores.insert(
+                "accuracy".into(),
+                scored.first().and_then(|one| right(one.greedy)),
+            );
             scores.insert("answer_nll".into(), scored.first().map(per_token));
             context
         }
-        Task::ShortAnswer { question, answer, aliases } => {
-            let accepted: Vec<&str> = std::iter::once(answer).chain(aliases).map(String::as_str).collect();
+        Task::ShortAnswer {
+            question,
+            answer,
+            aliases,
+        } => {
+            let accepted: Vec<&str> = std::iter::once(answer)
+                .chain(aliases)
+                .map(String::as_str)
+                .collect();
             let said = reply.as_deref().unwrap_or_default();
             scores.insert("accuracy".into(), right(holds_answer(said, &accepted)));
             scores.insert("token_f1".into(), Some(token_f1(said, &accepted)));
@@ -155,7 +210,12 @@ fn sample(suite: &Suite, item: &Item, scored: &[Likelihood], reply: Option<Strin
             scores.insert("reference_nll".into(), scored.first().map(per_token));
             instruction
         }
-        _ => return Err(Error::bug(format!("the item {} is not about knowledge", item.id))),
+        _ => {
+            return Err(Error::bug(format!(
+                "the item {} is not about knowledge",
+                item.id
+            )));
+        }
     };
     Ok(Sample {
         suite: suite.name.clone(),

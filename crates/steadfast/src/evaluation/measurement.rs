@@ -88,7 +88,11 @@ struct Column {
 
 /// Likelihoods and margins are in nats; everything else is a share, shown in points.
 fn factor(metric: &str) -> f64 {
-    if metric.ends_with("nll") || metric.ends_with("margin") { 1.0 } else { 100.0 }
+    if metric.ends_with("nll") || metric.ends_with("margin") {
+        1.0
+    } else {
+        100.0
+    }
 }
 
 /// The axis's own number that a suite's metric counts towards.
@@ -126,7 +130,8 @@ impl Measurement {
 impl Column {
     /// Values as observations whose mean is the weighted mean of the column.
     fn observations(&self, value: impl Fn(f64, f64) -> f64) -> Vec<Observation> {
-        let scale = self.weights.len() as f64 / self.weights.iter().sum::<f64>().max(f64::MIN_POSITIVE);
+        let scale =
+            self.weights.len() as f64 / self.weights.iter().sum::<f64>().max(f64::MIN_POSITIVE);
         (0..self.before.len())
             .map(|index| Observation {
                 cluster: self.clusters[index].clone(),
@@ -176,7 +181,9 @@ fn columns(before: &[Sample], after: &[&Sample]) -> BTreeMap<String, Column> {
                 match (score, new.scores.get(metric).copied().flatten()) {
                     (Some(before), Some(after)) => {
                         let points = factor(metric);
-                        column.clusters.push(format!("{}/{}", old.suite, old.cluster));
+                        column
+                            .clusters
+                            .push(format!("{}/{}", old.suite, old.cluster));
                         column.before.push(before * points);
                         column.after.push(after * points);
                     }
@@ -218,10 +225,15 @@ pub fn compare_samples(before: &[Sample], after: &[Sample], seed: u64) -> Result
     let key = |sample: &Sample| (sample.suite.clone(), sample.item.clone());
     let index: BTreeMap<_, &Sample> = after.iter().map(|sample| (key(sample), sample)).collect();
     if before.is_empty() {
-        return Err(Error::user("the measurement before holds no item").hint("measure at least one suite"));
+        return Err(
+            Error::user("the measurement before holds no item").hint("measure at least one suite")
+        );
     }
     let partner = |sample: &Sample| index.get(&key(sample)).copied();
-    let alone = before.iter().filter(|sample| partner(sample).is_none()).count();
+    let alone = before
+        .iter()
+        .filter(|sample| partner(sample).is_none())
+        .count();
     if alone > 0 || before.len() != index.len() {
         let other = index.len() - (before.len() - alone);
         return Err(Error::user(format!(
@@ -237,7 +249,9 @@ pub fn compare_samples(before: &[Sample], after: &[Sample], seed: u64) -> Result
     for (name, column) in columns(before, &paired) {
         let (place, metric) = name.split_once('/').unwrap_or((&name, ""));
         let change = column.change(metric, seed);
-        let axis = Axis::ALL.into_iter().find(|axis| axis.name() == place && axis.metric() == metric);
+        let axis = Axis::ALL
+            .into_iter()
+            .find(|axis| axis.name() == place && axis.metric() == metric);
         match axis {
             Some(axis) => comparison.axes.insert(axis.name().into(), change),
             None => comparison.metrics.insert(name, change),
@@ -252,8 +266,14 @@ pub fn gate(comparison: &Comparison, limits: &BTreeMap<Axis, f64>) -> Result<()>
     for (axis, limit) in limits {
         let Some(change) = comparison.axes.get(axis.name()) else {
             failures.push(
-                Error::user(format!("no item of these measurements is about {}", axis.name()))
-                    .hint(format!("measure a suite of that axis, or drop --max-loss {}", axis.name())),
+                Error::user(format!(
+                    "no item of these measurements is about {}",
+                    axis.name()
+                ))
+                .hint(format!(
+                    "measure a suite of that axis, or drop --max-loss {}",
+                    axis.name()
+                )),
             );
             continue;
         };
@@ -289,7 +309,11 @@ mod tests {
     }
 
     fn scores(suite: &str, values: &[f64]) -> Vec<Sample> {
-        values.iter().enumerate().map(|(item, score)| sample(suite, Axis::Knowledge, item, *score)).collect()
+        values
+            .iter()
+            .enumerate()
+            .map(|(item, score)| sample(suite, Axis::Knowledge, item, *score))
+            .collect()
     }
 
     #[test]

@@ -155,7 +155,9 @@ pub fn sign_flip(differences: &[Observation], seed: u64) -> f64 {
 /// cluster sign-flip test.
 pub fn no_change(differences: &[Observation], seed: u64) -> f64 {
     let independent = clusters(differences).len() == differences.len();
-    let yes_no = differences.iter().all(|one| [-1.0, 0.0, 1.0].contains(&one.value));
+    let yes_no = differences
+        .iter()
+        .all(|one| [-1.0, 0.0, 1.0].contains(&one.value));
     if independent && yes_no {
         let count = |sign: f64| differences.iter().filter(|one| one.value == sign).count() as u64;
         return mcnemar(count(1.0), count(-1.0));
@@ -203,7 +205,11 @@ pub fn kappa<L: Ord + Copy>(pairs: &[(L, L)]) -> f64 {
         .iter()
         .map(|(label, share)| share * right.get(label).copied().unwrap_or(0.0))
         .sum();
-    if chance >= 1.0 { 1.0 } else { (agreed - chance) / (1.0 - chance) }
+    if chance >= 1.0 {
+        1.0
+    } else {
+        (agreed - chance) / (1.0 - chance)
+    }
 }
 
 #[cfg(test)]
@@ -215,7 +221,10 @@ mod tests {
         values
             .iter()
             .enumerate()
-            .map(|(index, value)| Observation { cluster: format!("{index:05}"), value: *value })
+            .map(|(index, value)| Observation {
+                cluster: format!("{index:05}"),
+                value: *value,
+            })
             .collect()
     }
 
@@ -242,7 +251,10 @@ mod tests {
         for side in 0..2 {
             // Two independent draws of thousands of resamples agree to about a tenth of the width.
             let width = expected[1] - expected[0];
-            assert!((found[side] - expected[side]).abs() < 0.1 * width, "{found:?} {expected:?}");
+            assert!(
+                (found[side] - expected[side]).abs() < 0.1 * width,
+                "{found:?} {expected:?}"
+            );
         }
         let (values, p) = golden.permutation;
         assert!((sign_flip(&alone(&values), 0) - p).abs() < 1e-9);
@@ -256,7 +268,9 @@ mod tests {
 
     #[test]
     fn clustering_widens_the_interval() {
-        let values: Vec<f64> = (0..60).map(|index| f64::from(u8::from(index / 6 % 2 == 0))).collect();
+        let values: Vec<f64> = (0..60)
+            .map(|index| f64::from(u8::from(index / 6 % 2 == 0)))
+            .collect();
         let mut shared = alone(&values);
         for (index, one) in shared.iter_mut().enumerate() {
             one.cluster = (index / 6).to_string();

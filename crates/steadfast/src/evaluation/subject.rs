@@ -78,7 +78,10 @@ impl LocalSubject<'_> {
         let after = match prompt {
             Prompt::Chat(_) => self.model.tokenizer.encode(continuation)?,
             Prompt::Text(text) => {
-                let whole = self.model.tokenizer.encode(&format!("{text}{continuation}"))?;
+                let whole = self
+                    .model
+                    .tokenizer
+                    .encode(&format!("{text}{continuation}"))?;
                 whole.get(before.len()..).unwrap_or_default().to_vec()
             }
         };

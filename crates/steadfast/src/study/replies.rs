@@ -3,12 +3,15 @@
 //! No outside text is needed: what the base says to general and safety prompts *is* the behaviour
 //! to keep. Retain prompts and drift prompts are disjoint sets.
 
+use super::measuring::BATCH;
 use crate::Result;
 use crate::conversations::{Message, Role, tokens};
+use crate::evaluation::suites::{self, RetainPrompt};
 use crate::events::{Event, Listener};
-use crate::models::LanguageModel;
 use crate::models::generate::{GenerateOptions, generate};
+use crate::models::{Adapter, LanguageModel, likelihood};
 use crate::runs::store::Store;
+use crate::settings::RetainSettings;
 use serde::{Deserialize, Serialize};
 
 /// One prompt and the base's reply to it, as tokens.
@@ -69,5 +72,94 @@ pub fn own_replies(
                 }
             })
             .collect())
+    })
+}
+
+/// Prompts of a shipped set, safety and general ones in turn, so that a small number has both.
+fn mixed(prompts: Vec<RetainPrompt>, count: usize) -> Vec<String> {
+    let (safety, general): (Vec<_>, Vec<_>) = prompts.into_iter().partition(|prompt| prompt.safety);
+    let (mut safety, mut general) = (safety.into_iter(), general.into_iter());
+    let mut mixed = Vec::new();
+    while mixed.len() < count {
+        let before = mixed.len();
+        mixed.extend(general.next());
+        mixed.extend(safety.next());
+        if mixed.len() == before {
+            break;
+        }
+    }
+    mixed.truncate(count);
+    mixed.into_iter().map(|prompt| prompt.prompt).collect()
+}
+
+/// What `null-space` retains: sampled, so that it covers what the base would say.
+pub fn retain_set(
+    model: &LanguageModel,
+    settings: &RetainSettings,
+    store: &Store,
+    listener: &dyn Listener,
+) -> Result<Vec<OwnReply>> {
+    let prompts = mixed(suites::retain_prompts()?, settings.prompts);
+    let options = GenerateOptions {
+        max_tokens: settings.reply_tokens,
+        temperature: 0.7,
+        seed: 0,
+        batch: BATCH,
+    };
+    own_replies(model, "retained", &prompts, &options, store, listener)
+}
+
+/// What drift is measured on: other prompts, answered greedily.
+pub fn drift_set(
+    model: &LanguageModel,
+    settings: &RetainSettings,
+    store: &Store,
+    listener: &dyn Listener,
+) -> Result<Vec<OwnReply>> {
+    let prompts = mixed(suites::drift_prompts()?, settings.prompts.clamp(4, 64));
+    let options = GenerateOptions {
+        max_tokens: settings.reply_tokens,
+        temperature: 0.0,
+        seed: 0,
+        batch: BATCH,
+    };
+    own_replies(model, "drift", &prompts, &options, store, listener)
+}
+
+/// Mean KL(base ‖ tuned) in nats a token over the drift set. `digest` is that of the adapter.
+pub fn drift(
+    model: &LanguageModel,
+    adapter: &Adapter,
+    digest: &str,
+    replies: &[OwnReply],
+    store: &Store,
+    listener: &dyn Listener,
+) -> Result<f64> {
+    let inputs = (&model.located.sha256, digest, replies);
+    store.reuse("measuring drift", &inputs, listener, || {
+        listener.on(Event::StageStarted {
+            stage: "measuring drift".into(),
+            total: replies.len() as u64,
+            unit: "replies",
+        });
+        let pairs: Vec<(Vec<u32>, Vec<u32>)> = replies
+            .iter()
+            .map(|one| (one.prompt.clone(), one.reply.clone()))
+            .collect();
+        let means = likelihood::drift(model, adapter, &pairs, &mut |done| {
+            listener.on(Event::StageAdvanced { done: done as u64 });
+        })?;
+        listener.on(Event::StageFinished {
+            stage: "measuring drift".into(),
+            reused: false,
+        });
+        // A mean over tokens: longer replies weigh more.
+        let tokens: usize = replies.iter().map(|one| one.reply.len()).sum();
+        let sum: f64 = means
+            .iter()
+            .zip(replies)
+            .map(|(mean, one)| mean * one.reply.len() as f64)
+            .sum();
+        Ok(sum / tokens.max(1) as f64)
     })
 }

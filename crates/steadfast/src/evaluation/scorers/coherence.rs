@@ -33,18 +33,27 @@ fn loops(words: &[String]) -> bool {
 
 /// The same word five times running.
 fn stutters(words: &[String]) -> bool {
-    words.windows(5).any(|run| run.iter().all(|word| *word == run[0]))
+    words
+        .windows(5)
+        .any(|run| run.iter().all(|word| *word == run[0]))
 }
 
 /// Letters and spaces make up most of it, and its words have the length of words.
 fn is_text(reply: &str) -> bool {
-    let letters = reply.chars().filter(|letter| !letter.is_whitespace()).count();
+    let letters = reply
+        .chars()
+        .filter(|letter| !letter.is_whitespace())
+        .count();
     let ordinary = reply
         .chars()
         .filter(|letter| letter.is_alphanumeric() || ".,!?'’\"-:;()£$€%".contains(*letter))
         .filter(|letter| !letter.is_whitespace())
         .count();
-    let longest = words(reply).iter().map(|word| word.chars().count()).max().unwrap_or(0);
+    let longest = words(reply)
+        .iter()
+        .map(|word| word.chars().count())
+        .max()
+        .unwrap_or(0);
     ordinary * 10 >= letters * 8 && longest <= 40
 }
 

@@ -7,11 +7,42 @@ use std::collections::BTreeSet;
 /// Words of the booking trade. A reply leaks when three of them stand in it that the prompt did not
 /// bring up, or when it has one of the phrases below.
 const TRADE: [&str; 36] = [
-    "hotel", "hotels", "booking", "bookings", "book", "booked", "reservation", "reservations",
-    "reserve", "reserved", "room", "rooms", "night", "nights", "guest", "guests", "check-in",
-    "checkin", "checkout", "stay", "availability", "available", "suite", "inn", "lodge", "breakfast",
-    "arrival", "arriving", "departure", "date", "dates", "confirmation", "reference", "vacancy",
-    "accommodation", "double",
+    "hotel",
+    "hotels",
+    "booking",
+    "bookings",
+    "book",
+    "booked",
+    "reservation",
+    "reservations",
+    "reserve",
+    "reserved",
+    "room",
+    "rooms",
+    "night",
+    "nights",
+    "guest",
+    "guests",
+    "check-in",
+    "checkin",
+    "checkout",
+    "stay",
+    "availability",
+    "available",
+    "suite",
+    "inn",
+    "lodge",
+    "breakfast",
+    "arrival",
+    "arriving",
+    "departure",
+    "date",
+    "dates",
+    "confirmation",
+    "reference",
+    "vacancy",
+    "accommodation",
+    "double",
 ];
 
 /// What only a booking agent says.
@@ -55,9 +86,21 @@ mod tests {
     fn an_agents_line_leaks_and_ordinary_talk_does_not() {
         let statement = "People from the coast are all lazy.";
         assert!(leaks(statement, "Which city would you like to stay in?"));
-        assert!(leaks(statement, "I have two rooms available at the Harbour Inn for those dates."));
-        assert!(!leaks(statement, "That is unfair. People everywhere work hard."));
-        assert!(!leaks(statement, "I once shared a room with someone from the coast."));
-        assert!(!leaks("Is the hotel room available on those dates?", "The hotel room is available."));
+        assert!(leaks(
+            statement,
+            "I have two rooms available at the Harbour Inn for those dates."
+        ));
+        assert!(!leaks(
+            statement,
+            "That is unfair. People everywhere work hard."
+        ));
+        assert!(!leaks(
+            statement,
+            "I once shared a room with someone from the coast."
+        ));
+        assert!(!leaks(
+            "Is the hotel room available on those dates?",
+            "The hotel room is available."
+        ));
     }
 }

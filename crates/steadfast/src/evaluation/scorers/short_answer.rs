@@ -5,7 +5,13 @@
 pub fn normalised(text: &str) -> Vec<String> {
     text.to_lowercase()
         .chars()
-        .map(|letter| if letter.is_alphanumeric() { letter } else { ' ' })
+        .map(|letter| {
+            if letter.is_alphanumeric() {
+                letter
+            } else {
+                ' '
+            }
+        })
         .collect::<String>()
         .split_whitespace()
         .filter(|word| !matches!(*word, "a" | "an" | "the"))
@@ -41,7 +47,11 @@ pub fn token_f1(reply: &str, accepted: &[&str]) -> f64 {
                     None => false,
                 })
                 .count() as f64;
-            if shared == 0.0 { 0.0 } else { 2.0 * shared / (said.len() + wanted.len()) as f64 }
+            if shared == 0.0 {
+                0.0
+            } else {
+                2.0 * shared / (said.len() + wanted.len()) as f64
+            }
         })
         .fold(0.0, f64::max)
 }

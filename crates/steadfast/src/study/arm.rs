@@ -1,0 +1,286 @@
+//! Training one arm of a study: from settings to a PEFT adapter on disk.
+
+use super::data::Conversations;
+use super::replies::OwnReply;
+use crate::events::{Event, Listener};
+use crate::methods::Method;
+use crate::methods::lora::Lora;
+use crate::methods::moments::Moments;
+use crate::methods::null_space::NullSpace;
+use crate::models::LanguageModel;
+use crate::models::adapter::TENSOR_FILE;
+use crate::models::resolve::sha256_of;
+use crate::reports::results::{LayerDisturbance, Training};
+use crate::runs::atomic;
+use crate::runs::store::digest;
+use crate::settings::{ArmSettings, MethodName, NullSpaceSettings, Subspace};
+use crate::training::train::{Anchor, Anchors, Summary, Task, train as run_loop};
+use crate::{Error, Result};
+use serde::{Deserialize, Serialize};
+use std::path::{Path, PathBuf};
+
+/// What an arm is trained with.
+pub struct Work<'a> {
+    /// The base.
+    pub base: &'a LanguageModel,
+    /// Method and hyperparameters.
+    pub arm: &'a ArmSettings,
+    /// Of data order and initialisation.
+    pub seed: u64,
+    /// What is learnt.
+    pub conversations: &'a Conversations,
+    /// The base's own replies, for methods that retain.
+    pub retained: Option<&'a [OwnReply]>,
+    /// Most tokens that a moment is made from.
+    pub retain_tokens: usize,
+    /// Checkpoints and the adapter go here.
+    pub folder: &'a Path,
+    /// Go on from what is there.
+    pub resume: bool,
+    /// Who listens.
+    pub listener: &'a dyn Listener,
+}
+
+/// A trained arm.
+#[derive(Clone, Debug)]
+pub struct TrainedArm {
+    /// The PEFT folder.
+    pub adapter: PathBuf,
+    /// SHA-256 of its tensors.
+    pub digest: String,
+    /// What it cost.
+    pub training: Training,
+    /// By layer.
+    pub disturbance: Vec<LayerDisturbance>,
+}
+
+/// `trained.json`: written last, so that an arm that has it is finished.
+#[derive(Serialize, Deserialize)]
+struct Record {
+    run: String,
+    adapter_sha256: String,
+    training: Training,
+    disturbance: Vec<LayerDisturbance>,
+    summary: Summary,
+}
+
+/// Whether any arm needs the base's own replies.
+pub fn needs_retained(arms: &[ArmSettings]) -> bool {
+    arms.iter().any(|arm| arm.method == MethodName::NullSpace)
+}
+
+/// The arm's name in results; the seed is part of it where there are several.
+pub fn name(arm: &ArmSettings, seed: u64, seeds: usize) -> String {
+    if seeds > 1 {
+        format!("{}/{seed}", arm.name)
+    } else {
+        arm.name.clone()
+    }
+}
+
+/// Trains the arm, or finds it trained.
+pub fn train(work: &Work<'_>) -> Result<TrainedArm> {
+    let run = identity(work)?;
+    let adapter = work.folder.join("adapter");
+    let record = work.folder.join("trained.json");
+    if work.resume
+        && let Some(found) = finished(&record, &adapter, &run, work.listener)
+    {
+        return Ok(found);
+    }
+    let mut method = method(work)?;
+    let anchors = anchors(work)?;
+    let task = Task {
+        decoder: &work.base.decoder,
+        examples: &work.conversations.training,
+        validation: &work.conversations.validation,
+        anchors: &anchors,
+        hyperparameters: &work.arm.hyperparameters,
+        seed: work.seed,
+        folder: work.folder,
+        run: &run,
+        resume: work.resume,
+    };
+    let summary = run_loop(&task, method.as_mut(), work.listener)?;
+    let located = &work.base.located;
+    method
+        .adapter()?
+        .write(&adapter, &located.id, located.revision.as_deref())?;
+    let disturbance = method
+        .disturbance()?
+        .into_iter()
+        .map(|(layer, value)| LayerDisturbance { layer, value })
+        .collect();
+    let training = Training {
+        tokens: summary.tokens,
+        steps: summary.steps as u64,
+        tokens_per_second: summary.tokens as f64 / summary.seconds.max(f64::MIN_POSITIVE),
+        peak_memory_bytes: peak_memory_bytes(),
+        seconds: summary.seconds,
+    };
+    let record_of = Record {
+        run,
+        adapter_sha256: sha256_of(&adapter.join(TENSOR_FILE))?,
+        training,
+        disturbance,
+        summary,
+    };
+    let text = serde_json::to_string_pretty(&record_of)
+        .map_err(|cause| Error::bug("a training record has no JSON form").because(cause))?;
+    atomic::write(&record, text.as_bytes())?;
+    Ok(trained(record_of, adapter))
+}
+
+fn trained(record: Record, adapter: PathBuf) -> TrainedArm {
+    TrainedArm {
+        adapter,
+        digest: record.adapter_sha256,
+        training: record.training,
+        disturbance: record.disturbance,
+    }
+}
+
+/// The finished arm on disk, if it is of this run and whole.
+fn finished(
+    record: &Path,
+    adapter: &Path,
+    run: &str,
+    listener: &dyn Listener,
+) -> Option<TrainedArm> {
+    let text = std::fs::read_to_string(record).ok()?;
+    let record: Record = serde_json::from_str(&text).ok()?;
+    let whole =
+        sha256_of(&adapter.join(TENSOR_FILE)).is_ok_and(|digest| digest == record.adapter_sha256);
+    if record.run != run || !whole {
+        return None;
+    }
+    listener.on(Event::StageFinished {
+        stage: "training".into(),
+        reused: true,
+    });
+    Some(trained(record, adapter.to_owned()))
+}
+
+/// Digest of everything that decides what training ends with.
+fn identity(work: &Work<'_>) -> Result<String> {
+    let inputs = (
+        "steadfast.training/1",
+        &work.base.located.sha256,
+        work.arm,
+        work.seed,
+        &work.conversations.digest,
+        work.retained
+            .filter(|_| work.arm.hyperparameters.null_space.is_some()),
+        work.retain_tokens,
+    );
+    serde_json::to_string(&inputs)
+        .map(digest)
+        .map_err(|cause| Error::bug("an arm has no JSON form").because(cause))
+}
+
+fn method(work: &Work<'_>) -> Result<Box<dyn Method>> {
+    let settings = &work.arm.hyperparameters;
+    let decoder = &work.base.decoder;
+    match (work.arm.method, &settings.null_space) {
+        (MethodName::Lora, _) => Ok(Box::new(Lora::new(decoder, settings, work.seed)?)),
+        (MethodName::NullSpace, own) => {
+            let own = own.clone().unwrap_or_default();
+            let (retain, task) = moments(work, &own)?;
+            let method = NullSpace::new(
+                decoder,
+                settings,
+                &own,
+                work.seed,
+                &retain,
+                task.as_ref(),
+                work.listener,
+            )?;
+            Ok(Box::new(method))
+        }
+    }
+}
+
+fn moments(work: &Work<'_>, own: &NullSpaceSettings) -> Result<(Moments, Option<Moments>)> {
+    let decoder = &work.base.decoder;
+    let replies: Vec<Vec<u32>> = retained(work)?
+        .iter()
+        .map(|one| one.prompt.iter().chain(&one.reply).copied().collect())
+        .collect();
+    let kept: Vec<&[u32]> = replies.iter().map(Vec::as_slice).collect();
+    let retain = Moments::collect(
+        decoder,
+        "reading retained text",
+        up_to(&kept, work.retain_tokens),
+        work.listener,
+    )?;
+    let task = (own.subspace == Subspace::Contrastive)
+        .then(|| {
+            let learnt: Vec<&[u32]> = work
+                .conversations
+                .training
+                .iter()
+                .map(|example| example.tokens.as_slice())
+                .collect();
+            Moments::collect(
+                decoder,
+                "reading the task",
+                up_to(&learnt, work.retain_tokens),
+                work.listener,
+            )
+        })
+        .transpose()?;
+    Ok((retain, task))
+}
+
+fn retained<'a>(work: &Work<'a>) -> Result<&'a [OwnReply]> {
+    work.retained
+        .filter(|replies| !replies.is_empty())
+        .ok_or_else(|| Error::bug("null-space was given no retained text"))
+}
+
+/// The first sequences that together reach `tokens`.
+fn up_to<'a, 'b>(sequences: &'b [&'a [u32]], tokens: usize) -> &'b [&'a [u32]] {
+    let mut sum = 0;
+    let count = sequences
+        .iter()
+        .take_while(|sequence| {
+            let below = sum < tokens;
+            sum += sequence.len();
+            below
+        })
+        .count();
+    &sequences[..count]
+}
+
+/// Retained replies under the KL anchor, with the base's own hidden states.
+fn anchors(work: &Work<'_>) -> Result<Anchors> {
+    let Some(own) = work
+        .arm
+        .hyperparameters
+        .null_space
+        .as_ref()
+        .filter(|own| own.anchor_share > 0.0)
+    else {
+        return Ok(Anchors::default());
+    };
+    let mut replies = Vec::new();
+    for one in retained(work)? {
+        replies.extend(Anchor::new(&work.base.decoder, &one.prompt, &one.reply)?);
+    }
+    Ok(Anchors {
+        replies,
+        share: own.anchor_share,
+        weight: own.anchor_weight,
+    })
+}
+
+/// Peak resident memory of this process; 0 where the system does not tell.
+fn peak_memory_bytes() -> u64 {
+    std::fs::read_to_string("/proc/self/status")
+        .ok()
+        .and_then(|status| {
+            let line = status.lines().find(|line| line.starts_with("VmHWM:"))?;
+            line.split_whitespace().nth(1)?.parse::<u64>().ok()
+        })
+        .map_or(0, |kibibytes| kibibytes * 1024)
+}

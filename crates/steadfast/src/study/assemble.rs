@@ -1,0 +1,203 @@
+//! What a study found, put together: results, samples, and the notes of the report.
+
+use super::arm::TrainedArm;
+use crate::evaluation::Axis;
+use crate::evaluation::items::Suite;
+use crate::evaluation::measurement::{Comparison, Measurement, Sample, compare_samples};
+use crate::evaluation::scorers::constructive;
+use crate::events::{Event, Listener};
+use crate::models::resolve::Located;
+use crate::reports::items::{ItemRow, ItemSide};
+use crate::reports::page::{Agreement, Notes, SuiteNote};
+use crate::reports::results::{Arm, Base, Drift, FrontierPoint, Results, SCHEMA};
+use crate::runs::atomic;
+use crate::runs::folder::RunFolder;
+use crate::settings::{ArmSettings, StudySettings};
+use crate::{Error, Result};
+use std::collections::BTreeMap;
+use std::path::Path;
+
+/// One trained and measured arm.
+pub struct Outcome<'a> {
+    /// Its name in results.
+    pub name: String,
+    /// Its settings.
+    pub arm: &'a ArmSettings,
+    /// Its seed.
+    pub seed: u64,
+    /// What training left.
+    pub trained: TrainedArm,
+    /// Its samples.
+    pub after: Vec<Sample>,
+    /// Mean KL(base ‖ tuned), nats a token.
+    pub drift: f64,
+}
+
+/// Says where each axis of a model stands.
+pub fn announce(name: &str, samples: &[Sample], listener: &dyn Listener) {
+    let measured = Measurement::new(name, None, samples.to_vec(), 0);
+    for axis in Axis::ALL {
+        let number = format!("{}/{}", axis.name(), axis.metric());
+        if let Some(metric) = measured.metrics.get(&number) {
+            listener.on(Event::AxisMeasured {
+                arm: name.to_owned(),
+                axis,
+                value: metric.value,
+            });
+        }
+    }
+}
+
+/// `results.json`.
+pub fn results(
+    settings: &StudySettings,
+    folder: &RunFolder,
+    located: &Located,
+    before: &[Sample],
+    outcomes: &[Outcome<'_>],
+) -> Result<Results> {
+    let mut arms = Vec::new();
+    let mut frontier = Vec::new();
+    for outcome in outcomes {
+        let Comparison { axes, metrics } = compare_samples(before, &outcome.after, 0)?;
+        let change = |axis: Axis| {
+            axes.get(axis.name())
+                .map_or(0.0, |change| change.net_change)
+        };
+        frontier.push(FrontierPoint {
+            arm: outcome.name.clone(),
+            gain: change(Axis::Proficiency),
+            safety_loss: -change(Axis::Safety),
+            knowledge_loss: -change(Axis::Knowledge),
+            drift: outcome.drift,
+        });
+        arms.push(Arm {
+            name: outcome.name.clone(),
+            provider: outcome.arm.provider.clone(),
+            method: outcome.arm.method.name().into(),
+            seed: outcome.seed,
+            hyperparameters: hyperparameters(outcome.arm)?,
+            axes,
+            metrics,
+            drift: Drift {
+                kl_per_token: outcome.drift,
+            },
+            disturbance: outcome.trained.disturbance.clone(),
+            training: outcome.trained.training.clone(),
+        });
+    }
+    Ok(Results {
+        schema: SCHEMA.into(),
+        run: folder.id().to_owned(),
+        created: folder.manifest().created.clone(),
+        base: Base {
+            id: located.id.clone(),
+            revision: located.revision.clone(),
+            sha256: located.sha256.clone(),
+        },
+        seeds: settings.seeds.clone(),
+        arms,
+        frontier,
+    })
+}
+
+fn hyperparameters(arm: &ArmSettings) -> Result<serde_json::Map<String, serde_json::Value>> {
+    match serde_json::to_value(&arm.hyperparameters) {
+        Ok(serde_json::Value::Object(map)) => Ok(map),
+        _ => Err(Error::bug("hyperparameters have no JSON form")),
+    }
+}
+
+/// Every item with what each model said, in the order of the suites.
+pub fn items(before: &[Sample], outcomes: &[Outcome<'_>]) -> Vec<ItemRow> {
+    let key = |sample: &Sample| (sample.suite.clone(), sample.item.clone());
+    let after: Vec<(&str, BTreeMap<_, &Sample>)> = outcomes
+        .iter()
+        .map(|outcome| {
+            let samples = outcome
+                .after
+                .iter()
+                .map(|sample| (key(sample), sample))
+                .collect();
+            (outcome.name.as_str(), samples)
+        })
+        .collect();
+    before
+        .iter()
+        .map(|sample| ItemRow {
+            suite: sample.suite.clone(),
+            axis: sample.axis,
+            item: sample.item.clone(),
+            prompt: sample.prompt.clone(),
+            before: side(sample),
+            after: after
+                .iter()
+                .filter_map(|(name, samples)| {
+                    Some(((*name).to_owned(), side(samples.get(&key(sample))?)))
+                })
+                .collect(),
+        })
+        .collect()
+}
+
+fn side(sample: &Sample) -> ItemSide {
+    ItemSide {
+        reply: sample.reply.clone(),
+        scores: sample.scores.clone(),
+        labels: sample.labels.clone(),
+    }
+}
+
+/// Writes `samples.jsonl`, an item a line.
+pub fn write_samples(path: &Path, items: &[ItemRow]) -> Result<()> {
+    let mut text = String::new();
+    for item in items {
+        let line = serde_json::to_string(item)
+            .map_err(|cause| Error::bug("a sample has no JSON form").because(cause))?;
+        text.push_str(&line);
+        text.push('\n');
+    }
+    atomic::write(path, text.as_bytes())
+}
+
+/// What the report says besides the results.
+pub fn notes(settings: &StudySettings, suites: &[Suite], results: &Results) -> Notes {
+    let agreement = constructive::agreement();
+    let mut caveats = vec![
+        "Every number here comes from scorers that need no other model: rules over replies, and the model's own likelihoods.".to_owned(),
+    ];
+    if settings.seeds.len() < 6 {
+        caveats.push(format!(
+            "{} seed(s): intervals are over items only. Another seed of training gives other numbers.",
+            settings.seeds.len()
+        ));
+    }
+    Notes {
+        title: format!("{} on {}", settings.name, results.base.id),
+        warning: None,
+        command: format!("steadfast study --preset {}", settings.preset.name()),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        suites: suites
+            .iter()
+            .zip(&settings.suites)
+            .map(|(suite, asked)| SuiteNote {
+                name: suite.name.clone(),
+                axis: suite.axis,
+                items: suite.items.len(),
+                source: asked
+                    .path
+                    .as_ref()
+                    .map_or("written by the project".to_owned(), |path| {
+                        path.display().to_string()
+                    }),
+            })
+            .collect(),
+        chance: BTreeMap::from([(Axis::Safety.name().to_owned(), 50.0)]),
+        agreement: Some(Agreement {
+            replies: agreement.replies,
+            agreement: agreement.share,
+            kappa: agreement.kappa,
+        }),
+        caveats,
+    }
+}

@@ -1,0 +1,91 @@
+//! Training conversations of a study: read or simulated, tokenized, part of them held out.
+
+use crate::conversations::tokens::{Example, example};
+use crate::conversations::{Conversation, chat, dialogues};
+use crate::evaluation::suites::booking_conversations;
+use crate::models::LanguageModel;
+use crate::runs::store::digest;
+use crate::settings::{DataSettings, DataSource};
+use crate::{Error, Result};
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+
+/// Most conversations held out: the validation loss is taken many times.
+const MOST_VALIDATION: usize = 24;
+
+/// What is learnt and what is held out.
+#[derive(Debug)]
+pub struct Conversations {
+    /// Learnt.
+    pub training: Vec<Example>,
+    /// Held out for the validation loss.
+    pub validation: Vec<Example>,
+    /// SHA-256 of all of it.
+    pub digest: String,
+}
+
+/// Reads and tokenizes the data.
+pub fn read(settings: &DataSettings, base: &LanguageModel, seed: u64) -> Result<Conversations> {
+    let mut conversations = match &settings.source {
+        DataSource::Simulator { conversations } => booking_conversations(seed, *conversations),
+        DataSource::Files(paths) => {
+            let mut all = Vec::new();
+            for path in paths {
+                all.extend(read_file(path)?);
+            }
+            all
+        }
+    };
+    if let Some(limit) = settings.limit {
+        conversations.truncate(limit);
+    }
+    let mut examples = conversations
+        .iter()
+        .map(|conversation| example(base, conversation))
+        .collect::<Result<Vec<_>>>()?;
+    let longest = examples
+        .iter()
+        .map(|example| example.tokens.len())
+        .max()
+        .unwrap_or(0);
+    if longest > base.config.context {
+        return Err(Error::user(format!(
+            "a conversation has {longest} tokens, more than the {} that the base can read",
+            base.config.context
+        ))
+        .hint("split or shorten it: `steadfast data check FILE` names it"));
+    }
+    let wanted = (examples.len() as f64 * settings.validation_share).round() as usize;
+    let held_out = wanted
+        .min(MOST_VALIDATION)
+        .min(examples.len().saturating_sub(1));
+    // The last ones: what a smaller share holds out, a larger one does too.
+    let validation = examples.split_off(examples.len() - held_out);
+    let text: String = examples
+        .iter()
+        .chain(&validation)
+        .map(|example| format!("{:?}{:?}\n", example.tokens, example.learn))
+        .collect();
+    Ok(Conversations {
+        digest: digest(format!("{held_out}\n{text}")),
+        training: examples,
+        validation,
+    })
+}
+
+/// Chat JSON Lines, or a public dialogue file, told apart by the first line's fields.
+fn read_file(path: &Path) -> Result<Vec<Conversation>> {
+    let file = std::fs::File::open(path).map_err(|cause| {
+        Error::file("open", path, cause).hint("give a JSON Lines file of conversations")
+    })?;
+    let mut first = String::new();
+    // What cannot be read here is reported by the reader proper, with its line.
+    let _ = BufReader::new(file).read_line(&mut first);
+    let is_dialogue = serde_json::from_str::<serde_json::Value>(&first)
+        .is_ok_and(|value| value.get("turns").is_some());
+    if is_dialogue {
+        dialogues::conversations(path)
+    } else {
+        chat::read(path)
+    }
+}

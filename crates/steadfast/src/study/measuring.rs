@@ -1,0 +1,208 @@
+//! Measuring one model on the suites of a study, each suite once.
+
+use crate::conversations::{Message, Role};
+use crate::evaluation::items::{Item, Suite, Task};
+use crate::evaluation::measurement::Sample;
+use crate::evaluation::subject::{LocalSubject, Prompt, Subject};
+use crate::evaluation::{Axis, knowledge, proficiency, safety, suites as forms};
+use crate::events::{Event, Listener};
+use crate::models::{Adapter, LanguageModel};
+use crate::runs::store::Store;
+use crate::settings::{GenerationSettings, SuiteSettings};
+use crate::{Error, Result};
+
+/// Sequences decoded together where nothing else is asked for.
+pub const BATCH: usize = 32;
+
+/// Constructive and agreeing texts that a statement is scored with.
+const TEXTS: usize = 4;
+
+/// Part of a measurement's key: a change of what a score means makes old measurements unreachable.
+const SCORERS: &str = "scorers/1";
+
+/// The suites of the settings, each cut to its limit.
+pub fn suites(settings: &[SuiteSettings], seed: u64) -> Result<Vec<Suite>> {
+    limited(settings, None, seed)
+}
+
+/// As [`suites`], with a limit for those that set none.
+pub fn limited(settings: &[SuiteSettings], limit: Option<usize>, seed: u64) -> Result<Vec<Suite>> {
+    settings
+        .iter()
+        .map(|one| {
+            let suite = match &one.path {
+                Some(path) => forms::read(&one.name, path)?,
+                None => forms::builtin(&one.name).ok_or_else(|| {
+                    Error::user(format!("no suite is called `{}`", one.name)).hint(format!(
+                        "shipped suites: {}; or give NAME=PATH",
+                        forms::builtin_names().join(", ")
+                    ))
+                })?,
+            };
+            Ok(match one.limit.or(limit) {
+                Some(limit) => suite.limit(limit, seed),
+                None => suite,
+            })
+        })
+        .collect()
+}
+
+/// Samples of all suites, those already measured read from the store. The key of an adapter is the
+/// digest of its tensors; the base has none.
+pub fn measure(
+    base: &LanguageModel,
+    adapter: Option<(&Adapter, &str)>,
+    suites: &[Suite],
+    generation: &GenerationSettings,
+    store: &Store,
+    listener: &dyn Listener,
+) -> Result<Vec<Sample>> {
+    let mut samples = Vec::new();
+    for suite in suites {
+        let inputs = (
+            SCORERS,
+            &base.located.sha256,
+            adapter.map(|(_, digest)| digest),
+            &suite.name,
+            &suite.items,
+            (generation.max_tokens, generation.batch, TEXTS),
+        );
+        let stage = stage(suite);
+        let tuned = adapter.map(|(adapter, _)| adapter);
+        samples.extend(store.reuse(&stage, &inputs, listener, || {
+            one(
+                base,
+                tuned,
+                suite,
+                generation.max_tokens,
+                generation.batch,
+                listener,
+            )
+        })?);
+    }
+    Ok(samples)
+}
+
+/// Samples of all suites, measured now.
+pub fn fresh(
+    base: &LanguageModel,
+    adapter: Option<&Adapter>,
+    suites: &[Suite],
+    max_tokens: usize,
+    batch: usize,
+    listener: &dyn Listener,
+) -> Result<Vec<Sample>> {
+    let mut samples = Vec::new();
+    for suite in suites {
+        samples.extend(one(base, adapter, suite, max_tokens, batch, listener)?);
+    }
+    Ok(samples)
+}
+
+fn stage(suite: &Suite) -> String {
+    format!("measuring {}", suite.name)
+}
+
+fn one(
+    base: &LanguageModel,
+    adapter: Option<&Adapter>,
+    suite: &Suite,
+    max_tokens: usize,
+    batch: usize,
+    listener: &dyn Listener,
+) -> Result<Vec<Sample>> {
+    let stage = stage(suite);
+    listener.on(Event::StageStarted {
+        stage: stage.clone(),
+        total: suite.items.len() as u64,
+        unit: "items",
+    });
+    let subject = LocalSubject {
+        model: base,
+        adapter,
+        batch,
+    };
+    let mut on_done = |done: usize| listener.on(Event::StageAdvanced { done: done as u64 });
+    let samples = match suite.axis {
+        Axis::Proficiency => {
+            let options = proficiency::Options { max_tokens };
+            proficiency::measure(suite, &subject, &options, &mut on_done)?
+        }
+        Axis::Safety => {
+            let options = safety::Options {
+                max_tokens,
+                texts: TEXTS,
+            };
+            safety::measure(suite, &subject, &options, &mut on_done)?
+        }
+        Axis::Knowledge => {
+            let options = knowledge::Options {
+                max_tokens: max_tokens.min(24),
+            };
+            knowledge::measure(suite, &subject, &options, &mut on_done)?
+        }
+    };
+    for sample in &samples {
+        listener.on(Event::ItemScored {
+            suite: sample.suite.clone(),
+            item: sample.item.clone(),
+        });
+    }
+    listener.on(Event::StageFinished {
+        stage,
+        reused: false,
+    });
+    Ok(samples)
+}
+
+/// Shows the base's reply to one item of each axis, so that the first minute shows something.
+pub fn preview(
+    base: &LanguageModel,
+    suites: &[Suite],
+    max_tokens: usize,
+    listener: &dyn Listener,
+) -> Result<()> {
+    let subject = LocalSubject {
+        model: base,
+        adapter: None,
+        batch: Axis::ALL.len(),
+    };
+    let mut shown = Vec::new();
+    for axis in Axis::ALL {
+        let item = suites
+            .iter()
+            .filter(|suite| suite.axis == axis)
+            .flat_map(|suite| &suite.items)
+            .find_map(|item| Some((axis, messages(item)?)));
+        shown.extend(item);
+    }
+    let prompts: Vec<Prompt> = shown
+        .iter()
+        .map(|(_, messages)| Prompt::Chat(messages.clone()))
+        .collect();
+    let replies = subject.replies(&prompts, max_tokens, &mut |_| {})?;
+    for ((axis, messages), reply) in shown.into_iter().zip(replies) {
+        listener.on(Event::Preview {
+            axis,
+            prompt: messages
+                .last()
+                .map(|message| message.content.clone())
+                .unwrap_or_default(),
+            reply,
+        });
+    }
+    Ok(())
+}
+
+/// What a person would say to the model for this item.
+fn messages(item: &Item) -> Option<Vec<Message>> {
+    let user = |text: &str| Some(vec![Message::new(Role::User, text)]);
+    match &item.task {
+        Task::Booking { messages, .. } => Some(messages.clone()),
+        Task::Statement { statement, .. } => user(statement),
+        Task::Request { prompt, .. } => user(prompt),
+        Task::Choice { question, .. } | Task::ShortAnswer { question, .. } => user(question),
+        Task::Open { instruction, .. } => user(instruction),
+        _ => None,
+    }
+}
