@@ -13,8 +13,7 @@ use crate::models::blocks::product;
 use crate::models::decoder::Decoder;
 use crate::{Error, Result};
 use candle_core::Tensor;
-use faer::linalg::matmul::triangular::{self, BlockStructure};
-use faer::{Accum, Mat, Par};
+use faer::Mat;
 use std::collections::BTreeMap;
 
 /// Rows of one chunk of forward passes.
@@ -83,17 +82,7 @@ impl Moment {
                 .collect();
             let inputs = product::whole(&gathered, rows.len(), width);
             let mut chunk = Mat::<f32>::zeros(width, width);
-            triangular::matmul(
-                chunk.as_mut(),
-                BlockStructure::TriangularLower,
-                Accum::Replace,
-                inputs.transpose(),
-                BlockStructure::Rectangular,
-                inputs,
-                BlockStructure::Rectangular,
-                1.0f32,
-                Par::rayon(0),
-            );
+            product::lower_gram(chunk.as_mut(), inputs);
             for column in 0..width {
                 for row in column..width {
                     sum[(row, column)] += f64::from(chunk[(row, column)]);
