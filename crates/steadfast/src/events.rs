@@ -7,6 +7,7 @@ use std::path::PathBuf;
 /// One thing that happened.
 #[derive(Clone, Debug, Serialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
+#[expect(missing_docs, reason = "each variant says what its fields hold")]
 pub enum Event {
     /// A named stage of `total` units starts (`total` 0: unknown). Stages do not nest.
     StageStarted {

@@ -44,6 +44,7 @@ pub struct NextStep {
 /// One prompt and what a good reply is. The variants are the forms of a suite file.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(untagged)]
+#[expect(missing_docs, reason = "each variant says what its fields hold")]
 pub enum Task {
     /// A booking conversation up to an agent turn.
     Booking {

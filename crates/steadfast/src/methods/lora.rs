@@ -91,7 +91,7 @@ impl Form {
 
 /// A uniform tensor [rows, columns] in ±bound. Each name has its own stream, so that what one tensor
 /// starts from does not depend on which others there are.
-pub(super) fn uniform(
+pub(crate) fn uniform(
     name: &str,
     seed: u64,
     shape: (usize, usize),

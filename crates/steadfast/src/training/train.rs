@@ -236,27 +236,24 @@ struct StepOutcome {
     tokens: usize,
 }
 
+/// What the batches of one step say before any method's own terms.
+struct StepGradients {
+    loss: f64,
+    divergence: f64,
+    tokens: usize,
+    gradients: AdapterGradients,
+}
+
 /// The loss is the mean over all learnt tokens of the step, however they fall into batches: a batch
 /// with few of them counts for few.
-fn one_step(
-    task: &Task<'_>,
-    method: &mut dyn Method,
-    optimizer: &mut AdamW,
-    batches: &[Batch],
-    rate: f64,
-) -> Result<StepOutcome> {
-    let adapter = method.adapter()?;
+fn step_gradients(task: &Task<'_>, adapter: &Adapter, batches: &[Batch]) -> Result<StepGradients> {
     let learnt = |batch: &Batch| -> usize {
         batch
             .examples
             .iter()
             .map(|index| {
-                task.examples[*index]
-                    .learn
-                    .iter()
-                    .skip(1)
-                    .filter(|learn| **learn)
-                    .count()
+                let learn = &task.examples[*index].learn;
+                learn.iter().skip(1).filter(|learn| **learn).count()
             })
             .sum()
     };
@@ -271,15 +268,35 @@ fn one_step(
         target: 1.0 / batches.iter().map(learnt).sum::<usize>().max(1) as f64,
         anchor: task.anchors.weight / batches.iter().map(anchored).sum::<usize>().max(1) as f64,
     };
-    let mut gradients = AdapterGradients::new();
-    let (mut loss, mut divergence, mut tokens) = (0.0, 0.0, 0);
+    let mut step = StepGradients {
+        loss: 0.0,
+        divergence: 0.0,
+        tokens: 0,
+        gradients: AdapterGradients::new(),
+    };
     for batch in batches {
-        let outcome = one_batch(task, &adapter, batch, &shares)?;
-        loss += outcome.loss;
-        divergence += outcome.divergence;
-        tokens += outcome.tokens;
-        add(&mut gradients, outcome.gradients)?;
+        let outcome = one_batch(task, adapter, batch, &shares)?;
+        step.loss += outcome.loss;
+        step.divergence += outcome.divergence;
+        step.tokens += outcome.tokens;
+        add(&mut step.gradients, outcome.gradients)?;
     }
+    Ok(step)
+}
+
+fn one_step(
+    task: &Task<'_>,
+    method: &mut dyn Method,
+    optimizer: &mut AdamW,
+    batches: &[Batch],
+    rate: f64,
+) -> Result<StepOutcome> {
+    let StepGradients {
+        loss,
+        divergence,
+        tokens,
+        gradients,
+    } = step_gradients(task, &method.adapter()?, batches)?;
     let (gradients, penalty) = method.pull_back(&gradients)?;
     let norm = norm(&gradients)?;
     if !loss.is_finite() || !norm.is_finite() {
@@ -306,19 +323,12 @@ struct Shares {
     anchor: f64,
 }
 
-struct BatchOutcome {
-    loss: f64,
-    divergence: f64,
-    tokens: usize,
-    gradients: AdapterGradients,
-}
-
 fn one_batch(
     task: &Task<'_>,
     adapter: &Adapter,
     batch: &Batch,
     shares: &Shares,
-) -> Result<BatchOutcome> {
+) -> Result<StepGradients> {
     let mut packed = Packed::default();
     for index in &batch.examples {
         packed.push(&task.examples[*index]);
@@ -348,7 +358,7 @@ fn one_batch(
         gradient = (gradient + pull)?;
     }
     let gradients = task.decoder.backward(kept, &gradient, adapter)?;
-    Ok(BatchOutcome {
+    Ok(StepGradients {
         loss,
         divergence,
         tokens: packed.tokens.len(),
@@ -456,3 +466,6 @@ fn stops_early(settings: &Hyperparameters, progress: &Progress) -> bool {
     let least = |part: &[f64]| part.iter().copied().fold(f64::INFINITY, f64::min);
     least(&losses[split..]) >= least(&losses[..split])
 }
+
+#[cfg(test)]
+mod tests;

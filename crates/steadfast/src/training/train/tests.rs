@@ -1,0 +1,456 @@
+//! The loop with every method on a tiny random decoder: gradients, disturbance, exact resume.
+
+use super::*;
+use crate::events::Silent;
+use crate::methods::lora::{Lora, uniform};
+use crate::methods::moments::{Moments, group_of};
+use crate::methods::null_space::NullSpace;
+use crate::models::ModelConfig;
+use crate::models::weights::Weights;
+use crate::settings::{MethodName, NullSpaceSettings, Subspace};
+use candle_core::{DType, Device};
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+const VOCABULARY: usize = 31;
+
+fn decoder() -> Decoder {
+    let config = ModelConfig {
+        architecture: "llama".into(),
+        hidden_size: 16,
+        intermediate_size: 20,
+        layers: 2,
+        heads: 4,
+        key_value_heads: 2,
+        head_size: 4,
+        vocabulary: VOCABULARY,
+        context: 128,
+        rope_theta: 10_000.0,
+        norm_epsilon: 1e-5,
+        tied_embeddings: true,
+    };
+    let mut weights = Weights::new();
+    let mut put = |name: String, shape: (usize, usize), bound: f32| {
+        let tensor = uniform(&name, 1, shape, bound, &Device::Cpu).unwrap();
+        weights.insert(name, tensor);
+    };
+    put("model.embed_tokens.weight".into(), (VOCABULARY, 16), 1.0);
+    for layer in 0..2 {
+        for (name, outputs, inputs) in [
+            ("self_attn.q_proj", 16, 16),
+            ("self_attn.k_proj", 8, 16),
+            ("self_attn.v_proj", 8, 16),
+            ("self_attn.o_proj", 16, 16),
+            ("mlp.gate_proj", 20, 16),
+            ("mlp.up_proj", 20, 16),
+            ("mlp.down_proj", 16, 20),
+        ] {
+            put(
+                format!("model.layers.{layer}.{name}.weight"),
+                (outputs, inputs),
+                0.5,
+            );
+        }
+    }
+    let ones = Tensor::ones(16, DType::F32, &Device::Cpu).unwrap();
+    weights.insert("model.norm.weight".into(), ones.clone());
+    for layer in 0..2 {
+        for name in ["input_layernorm", "post_attention_layernorm"] {
+            weights.insert(format!("model.layers.{layer}.{name}.weight"), ones.clone());
+        }
+    }
+    Decoder::new(&config, weights, &Device::Cpu).unwrap()
+}
+
+fn sequences(seed: u64, count: usize) -> Vec<Vec<u32>> {
+    let mut random = ChaCha8Rng::seed_from_u64(seed);
+    (0..count)
+        .map(|_| {
+            let length = random.random_range(6..14usize);
+            (0..length)
+                .map(|_| random.random_range(0..VOCABULARY as u32))
+                .collect()
+        })
+        .collect()
+}
+
+fn examples(seed: u64, count: usize) -> Vec<Example> {
+    sequences(seed, count)
+        .into_iter()
+        .map(|tokens| Example {
+            learn: (0..tokens.len()).map(|index| index > 3).collect(),
+            tokens,
+        })
+        .collect()
+}
+
+type Kind = (MethodName, Subspace);
+
+const KINDS: [Kind; 3] = [
+    (MethodName::Lora, Subspace::Contrastive),
+    (MethodName::NullSpace, Subspace::Contrastive),
+    (MethodName::NullSpace, Subspace::LowRetain),
+];
+
+fn settings(kind: Kind) -> Hyperparameters {
+    Hyperparameters {
+        rank: 3,
+        alpha: 6.0,
+        batch_tokens: 40,
+        gradient_accumulation: 2,
+        learning_rate: 1e-2,
+        weight_decay: 0.01,
+        validate_every: 3,
+        ..Hyperparameters::defaults(kind.0, Length::Steps(8))
+    }
+}
+
+fn moments(decoder: &Decoder, seed: u64) -> Moments {
+    let sequences = sequences(seed, 40);
+    let slices: Vec<&[u32]> = sequences.iter().map(Vec::as_slice).collect();
+    Moments::collect(decoder, "test", &slices, &Silent).unwrap()
+}
+
+fn method_of(kind: Kind, decoder: &Decoder) -> Box<dyn Method> {
+    let settings = settings(kind);
+    if kind.0 == MethodName::Lora {
+        return Box::new(Lora::new(decoder, &settings, 7).unwrap());
+    }
+    let own = NullSpaceSettings {
+        subspace: kind.1,
+        ..NullSpaceSettings::default()
+    };
+    let (retain, task) = (moments(decoder, 5), moments(decoder, 6));
+    Box::new(NullSpace::new(decoder, &settings, &own, 7, &retain, Some(&task), &Silent).unwrap())
+}
+
+/// Random values in place of all parameters, so that no gradient is 0 because B is.
+fn shake(method: &mut dyn Method) {
+    let shaken = method
+        .parameters()
+        .iter()
+        .map(|(name, tensor)| {
+            let shape = tensor.dims2().unwrap();
+            (
+                name.clone(),
+                uniform(name, 9, shape, 0.3, &Device::Cpu).unwrap(),
+            )
+        })
+        .collect();
+    method.set_parameters(shaken).unwrap();
+}
+
+/// All that a task borrows.
+struct World {
+    decoder: Decoder,
+    examples: Vec<Example>,
+    validation: Vec<Example>,
+    anchors: Anchors,
+    settings: Hyperparameters,
+    folder: std::path::PathBuf,
+}
+
+impl World {
+    fn new(kind: Kind, folder: &Path) -> Self {
+        let decoder = decoder();
+        let replies = sequences(11, 4)
+            .iter()
+            .map(|tokens| {
+                Anchor::new(&decoder, &tokens[..3], &tokens[3..])
+                    .unwrap()
+                    .unwrap()
+            })
+            .collect();
+        Self {
+            examples: examples(3, 12),
+            validation: examples(8, 3),
+            anchors: Anchors {
+                replies,
+                share: 0.1,
+                weight: 1.0,
+            },
+            settings: settings(kind),
+            folder: folder.to_owned(),
+            decoder,
+        }
+    }
+
+    fn task(&self, resume: bool) -> Task<'_> {
+        Task {
+            decoder: &self.decoder,
+            examples: &self.examples,
+            validation: &self.validation,
+            anchors: &self.anchors,
+            hyperparameters: &self.settings,
+            seed: 7,
+            folder: &self.folder,
+            run: "test",
+            resume,
+        }
+    }
+}
+
+fn batches() -> Vec<Batch> {
+    let batch = |examples: &[usize], anchors: &[usize]| Batch {
+        examples: examples.to_vec(),
+        anchors: anchors.to_vec(),
+    };
+    vec![batch(&[0, 1, 2], &[0]), batch(&[3], &[1, 2])]
+}
+
+/// What training minimises on fixed batches, and its gradients.
+fn objective(world: &World, method: &dyn Method) -> (f64, Parameters) {
+    let adapter = method.adapter().unwrap();
+    let step = step_gradients(&world.task(false), &adapter, &batches()).unwrap();
+    let (gradients, penalty) = method.pull_back(&step.gradients).unwrap();
+    (step.loss + step.divergence + penalty.value, gradients)
+}
+
+#[test]
+fn each_moving_tensor_has_the_gradient_of_differences() {
+    let folder = tempfile::tempdir().unwrap();
+    for kind in KINDS {
+        let world = World::new(kind, folder.path());
+        let mut method = method_of(kind, &world.decoder);
+        shake(method.as_mut());
+        let (_, gradients) = objective(&world, method.as_ref());
+        let start = method.parameters().clone();
+        assert_eq!(
+            gradients.keys().collect::<Vec<_>>(),
+            start.keys().collect::<Vec<_>>()
+        );
+        for (name, gradient) in &gradients {
+            // Along the gradient itself the derivative is its norm: largest against the noise of f32.
+            let norm = norm(&Parameters::from([(name.clone(), gradient.clone())])).unwrap();
+            assert!(norm > 1e-6, "{kind:?} {name} has gradient 0");
+            let size = 2e-3;
+            let mut along = |sign: f64| {
+                let mut moved = start.clone();
+                let shift = (gradient * (sign * size / norm)).unwrap();
+                moved.insert(name.clone(), (&start[name] + shift).unwrap());
+                method.set_parameters(moved).unwrap();
+                objective(&world, method.as_ref()).0
+            };
+            let slope = (along(1.0) - along(-1.0)) / (2.0 * size);
+            assert!(
+                (slope - norm).abs() < 2e-2 * norm + 1e-3,
+                "{kind:?} {name}: differences {slope}, gradient {norm}"
+            );
+        }
+    }
+}
+
+#[test]
+fn disturbance_is_the_mean_square_of_the_change() {
+    let decoder = decoder();
+    let retained = sequences(5, 40);
+    for kind in &KINDS[1..] {
+        let mut method = method_of(*kind, &decoder);
+        shake(method.as_mut());
+        let adapter = method.adapter().unwrap();
+        for (path, value) in method.disturbance().unwrap() {
+            let group = group_of(&path);
+            let layer = &adapter.modules[&path];
+            let delta = (layer.b.matmul(&layer.a).unwrap() * layer.scale).unwrap();
+            let weight = decoder.linear_weight(&path).unwrap();
+            let (mut change, mut power) = (0.0, 0.0);
+            for sequence in &retained {
+                let mut observe = |name: &str, inputs: &Tensor| {
+                    if name == group {
+                        let square = |matrix: &Tensor| -> Result<f64> {
+                            let output = inputs.matmul(&matrix.t()?)?.to_dtype(DType::F64)?;
+                            Ok(output.sqr()?.sum_all()?.to_scalar::<f64>()?)
+                        };
+                        change += square(&delta)?;
+                        power += square(weight)?;
+                    }
+                    Ok(())
+                };
+                decoder
+                    .hidden(sequence, &[sequence.len()], None, Some(&mut observe))
+                    .unwrap();
+            }
+            let direct = change / power;
+            assert!(
+                (value - direct).abs() < 1e-3 * direct,
+                "{kind:?} {path}: {value} against {direct}"
+            );
+        }
+    }
+}
+
+fn floats(tensor: &Tensor) -> Vec<u32> {
+    let values = tensor.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+    values.into_iter().map(f32::to_bits).collect()
+}
+
+fn bits(parameters: &Parameters) -> Vec<(String, Vec<u32>)> {
+    parameters
+        .iter()
+        .map(|(name, tensor)| (name.clone(), floats(tensor)))
+        .collect()
+}
+
+/// A whole run; `killed_after` stops it after that many steps, as a kill would, and resumes.
+fn run(kind: Kind, folder: &Path, killed_after: Option<usize>) -> (Box<dyn Method>, Summary) {
+    let world = World::new(kind, folder);
+    if let Some(steps) = killed_after {
+        let mut method = method_of(kind, &world.decoder);
+        // A listener that panics is the nearest thing to a kill within one process.
+        let killed = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            train(&world.task(false), method.as_mut(), &|event: Event| {
+                if let Event::TrainingStep { step, .. } = event {
+                    assert!(step <= steps, "killed on purpose");
+                }
+            })
+        }));
+        assert!(killed.is_err(), "the run was not killed");
+    }
+    let mut method = method_of(kind, &world.decoder);
+    let summary = train(
+        &world.task(killed_after.is_some()),
+        method.as_mut(),
+        &Silent,
+    )
+    .unwrap();
+    (method, summary)
+}
+
+#[test]
+fn killed_and_resumed_equals_straight_bit_for_bit() {
+    for kind in KINDS {
+        let root = tempfile::tempdir().unwrap();
+        let (straight, first) = run(kind, &root.path().join("straight"), None);
+        let (resumed, second) = run(kind, &root.path().join("resumed"), Some(5));
+        assert_eq!(
+            bits(straight.parameters()),
+            bits(resumed.parameters()),
+            "{kind:?}"
+        );
+        assert_eq!(first.losses, second.losses);
+        assert_eq!(first.validation, second.validation);
+        assert_eq!((first.tokens, first.steps), (second.tokens, 8));
+        // What is frozen is where it was; what moves has moved.
+        let start = method_of(kind, &decoder());
+        for (name, tensor) in start.parameters() {
+            assert_ne!(
+                floats(tensor),
+                floats(&straight.parameters()[name]),
+                "{name}"
+            );
+        }
+        let after = straight.adapter().unwrap();
+        for (path, before) in start.adapter().unwrap().modules {
+            let same = floats(&before.a) == floats(&after.modules[&path].a);
+            assert_eq!(same, !before.train_a, "{kind:?} {path}");
+        }
+    }
+}
+
+#[test]
+fn frozen_directions_are_orthonormal_and_trained_ones_stay_in_their_half() {
+    let root = tempfile::tempdir().unwrap();
+    let (frozen, _) = run(KINDS[1], &root.path().join("frozen"), None);
+    for (path, layer) in frozen.adapter().unwrap().modules {
+        let square = layer.a.matmul(&layer.a.t().unwrap()).unwrap();
+        for (row, values) in square.to_vec2::<f32>().unwrap().iter().enumerate() {
+            for (column, value) in values.iter().enumerate() {
+                let identity = f32::from(u8::from(row == column));
+                assert!((value - identity).abs() < 1e-5, "{path}");
+            }
+        }
+    }
+    let (inside, _) = run(KINDS[2], &root.path().join("inside"), None);
+    let decoder = decoder();
+    let retain = moments(&decoder, 5);
+    for (path, layer) in inside.adapter().unwrap().modules {
+        let basis = crate::methods::subspace::low_half(&retain.of(&path).unwrap().all()).unwrap();
+        let values: Vec<f32> = (0..basis.nrows())
+            .flat_map(|row| (0..basis.ncols()).map(move |column| (row, column)))
+            .map(|(row, column)| basis[(row, column)] as f32)
+            .collect();
+        let basis = Tensor::from_vec(values, (basis.nrows(), basis.ncols()), &Device::Cpu).unwrap();
+        let projected = layer
+            .a
+            .matmul(&basis.t().unwrap())
+            .unwrap()
+            .matmul(&basis)
+            .unwrap();
+        let outside = (&layer.a - projected)
+            .unwrap()
+            .sqr()
+            .unwrap()
+            .sum_all()
+            .unwrap();
+        assert!(outside.to_scalar::<f32>().unwrap() < 1e-9, "{path}");
+    }
+}
+
+#[test]
+fn accumulated_batches_equal_one_batch() {
+    let folder = tempfile::tempdir().unwrap();
+    let world = World::new(KINDS[0], folder.path());
+    let mut method = method_of(KINDS[0], &world.decoder);
+    shake(method.as_mut());
+    let adapter = method.adapter().unwrap();
+    let batch = |examples: &[usize]| Batch {
+        examples: examples.to_vec(),
+        anchors: vec![],
+    };
+    let step = |batches: &[Batch]| step_gradients(&world.task(false), &adapter, batches).unwrap();
+    let whole = step(&[batch(&[0, 1, 2, 3])]);
+    let parts = step(&[batch(&[0]), batch(&[1, 2, 3])]);
+    assert!((whole.loss - parts.loss).abs() < 1e-5);
+    for (name, gradient) in &whole.gradients {
+        let difference = (gradient - &parts.gradients[name]).unwrap();
+        let worst = difference
+            .abs()
+            .unwrap()
+            .max_all()
+            .unwrap()
+            .to_scalar::<f32>()
+            .unwrap();
+        assert!(worst < 1e-4, "{name}: {worst}");
+    }
+}
+
+#[test]
+fn a_loss_that_is_no_number_stops_the_run_and_keeps_the_checkpoint() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut world = World::new(KINDS[0], folder.path());
+    world.settings.learning_rate = 1e30;
+    world.settings.clip = 0.0;
+    let mut method = method_of(KINDS[0], &world.decoder);
+    let error = train(&world.task(false), method.as_mut(), &Silent).unwrap_err();
+    assert_eq!(error.class, crate::error::Class::User);
+    assert!(error.message.contains("step"), "{error}");
+    assert!(error.hint.is_some());
+}
+
+#[test]
+fn early_stopping_ends_with_the_best_parameters() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut world = World::new(KINDS[0], folder.path());
+    world.settings.learning_rate = 0.5;
+    world.settings.length = Length::Steps(40);
+    world.settings.validate_every = 1;
+    world.settings.early_stopping = Some(3);
+    let mut method = method_of(KINDS[0], &world.decoder);
+    let summary = train(&world.task(false), method.as_mut(), &Silent).unwrap();
+    assert!(
+        summary.steps < 40,
+        "random tokens cannot be learnt for ever"
+    );
+    let least = summary
+        .validation
+        .iter()
+        .map(|(_, loss)| *loss)
+        .fold(f64::INFINITY, f64::min);
+    let mut state = start(&world.task(false), method.as_mut(), &Silent).unwrap();
+    validate(&world.task(false), method.as_ref(), &mut state, &Silent).unwrap();
+    let (_, found) = state.progress.validation[0];
+    assert!(
+        (found - least).abs() < 1e-6,
+        "{found} is not the best, {least}"
+    );
+}
