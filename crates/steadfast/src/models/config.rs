@@ -198,13 +198,13 @@ impl ModelConfig {
         if positive.contains(&0) {
             return Err(Error::user("a dimension of the model is 0"));
         }
-        if self.heads % self.key_value_heads != 0 {
+        if !self.heads.is_multiple_of(self.key_value_heads) {
             return Err(Error::user(format!(
                 "{} query heads do not share {} key heads evenly",
                 self.heads, self.key_value_heads
             )));
         }
-        if self.head_size % 2 != 0 {
+        if !self.head_size.is_multiple_of(2) {
             return Err(Error::user(
                 "the head size is odd: rotary positions need pairs",
             ));

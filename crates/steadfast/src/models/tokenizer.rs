@@ -20,6 +20,9 @@ const CONTROL: i64 = 3;
 /// llama.cpp's type number of tokens a user added.
 const USER_DEFINED: i64 = 4;
 
+/// The bytes of a text that one token stands for: where they begin and end.
+pub type Span = (usize, usize);
+
 /// Text to tokens and back, with the ids that end a turn.
 #[derive(Debug)]
 pub struct Tokenizer {
@@ -49,7 +52,7 @@ impl Tokenizer {
     }
 
     /// Tokens of `text` and the byte range of the text that each stands for.
-    pub fn encode_with_offsets(&self, text: &str) -> Result<(Vec<u32>, Vec<(usize, usize)>)> {
+    pub fn encode_with_offsets(&self, text: &str) -> Result<(Vec<u32>, Vec<Span>)> {
         let encoding = self
             .inner
             .encode(text, false)

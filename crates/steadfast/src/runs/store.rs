@@ -86,7 +86,7 @@ impl Store {
                 }
             })
             .collect();
-        let key = digest(&format!("{FORMAT}\n{stage}\n{inputs}"));
+        let key = digest(format!("{FORMAT}\n{stage}\n{inputs}"));
         Ok(self.folder.join(format!("{name}-{}.json", &key[..16])))
     }
 }
