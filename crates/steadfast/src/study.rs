@@ -71,6 +71,7 @@ pub fn run(settings: &StudySettings, listener: &dyn Listener) -> Result<StudyOut
     for &seed in &settings.seeds {
         let conversations = data::read(&settings.data, &base, seed)?;
         for arm in &settings.arms {
+            let place = folder.arm(&arm.name, seed)?;
             let trained = arm::train(&arm::Work {
                 base: &base,
                 arm,
@@ -78,7 +79,8 @@ pub fn run(settings: &StudySettings, listener: &dyn Listener) -> Result<StudyOut
                 conversations: &conversations,
                 retained: retained.as_deref(),
                 retain_tokens: settings.retain.tokens,
-                folder: &folder.arm(&arm.name, seed)?,
+                folder: &place,
+                adapter: &place.join("adapter"),
                 resume: true,
                 listener,
             })?;
@@ -138,6 +140,7 @@ pub fn tune(settings: &TuneSettings, listener: &dyn Listener) -> Result<TuneOutc
         retained: retained.as_deref(),
         retain_tokens: settings.retain.tokens,
         folder: &settings.output,
+        adapter: &settings.output,
         resume: settings.resume,
         listener,
     })?;

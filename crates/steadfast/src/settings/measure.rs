@@ -80,7 +80,7 @@ impl MeasureSettings {
         }
         Error::all(mistakes)?;
         if flags.suites.is_empty() {
-            suites = shipped_suites(flags.limit);
+            suites = shipped_suites(None);
         }
         Ok(Self {
             model: flags.model,

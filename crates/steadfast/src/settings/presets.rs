@@ -59,7 +59,7 @@ impl Preset {
     pub fn scale(self) -> Scale {
         match self {
             Self::Quick => Scale {
-                conversations: 200, training_tokens: 10_240, items: Some(48),
+                conversations: 240, training_tokens: 20_480, items: Some(48),
                 retain_prompts: 48, retain_tokens: 12_000, reply_tokens: 40,
             },
             Self::Standard => Scale {

@@ -450,14 +450,15 @@ fn suites(root: &Section<'_, '_>, scale: &Scale) -> Vec<SuiteSettings> {
     suites
 }
 
-/// Every shipped suite under one limit.
+/// Every shipped suite under one limit; those that stand beside an axis's own number get half of it.
 pub fn shipped_suites(limit: Option<usize>) -> Vec<SuiteSettings> {
+    let beside = |name: &str| matches!(name, "requests" | "general_short" | "general_open");
     SHIPPED_SUITES
         .iter()
         .map(|name| SuiteSettings {
             name: (*name).to_owned(),
             path: None,
-            limit,
+            limit: limit.map(|limit| if beside(name) { limit.div_ceil(2) } else { limit }),
         })
         .collect()
 }
@@ -465,7 +466,7 @@ pub fn shipped_suites(limit: Option<usize>) -> Vec<SuiteSettings> {
 fn generation(root: &Section<'_, '_>, scale: &Scale) -> GenerationSettings {
     let mut settings = GenerationSettings {
         max_tokens: scale.reply_tokens,
-        batch: 16,
+        batch: 48,
     };
     if let Some(section) = root.section("generation") {
         set(&mut settings.max_tokens, section.size("max_tokens", 1));

@@ -33,8 +33,10 @@ pub struct Work<'a> {
     pub retained: Option<&'a [OwnReply]>,
     /// Most tokens that a moment is made from.
     pub retain_tokens: usize,
-    /// Checkpoints and the adapter go here.
+    /// Checkpoints and the record of training go here.
     pub folder: &'a Path,
+    /// The PEFT adapter goes here.
+    pub adapter: &'a Path,
     /// Go on from what is there.
     pub resume: bool,
     /// Who listens.
@@ -81,7 +83,7 @@ pub fn name(arm: &ArmSettings, seed: u64, seeds: usize) -> String {
 /// Trains the arm, or finds it trained.
 pub fn train(work: &Work<'_>) -> Result<TrainedArm> {
     let run = identity(work)?;
-    let adapter = work.folder.join("adapter");
+    let adapter = work.adapter.to_owned();
     let record = work.folder.join("trained.json");
     if work.resume
         && let Some(found) = finished(&record, &adapter, &run, work.listener)
