@@ -146,6 +146,7 @@ fn sample(
 ) -> Result<Sample> {
     let mut scores: BTreeMap<String, Option<f64>> = BTreeMap::new();
     let mut labels = BTreeMap::new();
+    let nothing = String::new();
     let per_token = |one: &Likelihood| -one.log_probability / one.tokens.max(1) as f64;
     let right = |yes: bool| Some(f64::from(u8::from(yes)));
     let prompt = match &item.task {
@@ -181,7 +182,7 @@ fn sample(
                 "accuracy".into(),
                 best(&ends).map(|chosen| f64::from(u8::from(chosen == *answer))),
             );
-            &context_options[0]
+            context_options.first().unwrap_or(&nothing)
         }
         Task::Cloze { context, .. } => {
             scores.insert(
@@ -229,10 +230,181 @@ fn sample(
     })
 }
 
-/// Index of the largest value; `None` where one is not a number.
+/// Index of the largest value, the first of equals; `None` where there is none or one is not a
+/// number.
 fn best(values: &[f64]) -> Option<usize> {
     if values.iter().any(|value| value.is_nan()) {
         return None;
     }
-    (0..values.len()).max_by(|one, other| values[*one].total_cmp(&values[*other]))
+    (0..values.len()).reduce(|first, next| {
+        if values[next] > values[first] {
+            next
+        } else {
+            first
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::evaluation::Axis;
+
+    /// Says what it was told to, and likes a continuation the more the shorter it is a byte: `-1` a
+    /// token of one byte. `liked` has probability 1 and is greedy.
+    struct Scripted {
+        replies: Vec<&'static str>,
+        liked: &'static str,
+    }
+
+    impl Subject for Scripted {
+        fn replies(
+            &self,
+            prompts: &[Prompt],
+            _: usize,
+            on_done: &mut dyn FnMut(usize),
+        ) -> Result<Vec<String>> {
+            assert_eq!(prompts.len(), self.replies.len());
+            on_done(prompts.len());
+            Ok(self
+                .replies
+                .iter()
+                .map(|reply| (*reply).to_owned())
+                .collect())
+        }
+
+        fn likelihoods(
+            &self,
+            asks: &[Ask],
+            on_done: &mut dyn FnMut(usize),
+        ) -> Result<Vec<Vec<Likelihood>>> {
+            on_done(asks.len());
+            let one = |ask: &Ask, text: &String| {
+                // A beginning is judged by itself: all of them end alike.
+                let liked = text.trim() == self.liked
+                    || matches!(&ask.prompt, Prompt::Text(before) if before == self.liked);
+                Likelihood {
+                    log_probability: if liked {
+                        0.0
+                    } else {
+                        -(text.trim().len() as f64)
+                    },
+                    tokens: text.trim().len(),
+                    greedy: liked,
+                }
+            };
+            Ok(asks
+                .iter()
+                .map(|ask| {
+                    ask.continuations
+                        .iter()
+                        .map(|text| one(ask, text))
+                        .collect()
+                })
+                .collect())
+        }
+    }
+
+    fn owned(texts: &[&str]) -> Vec<String> {
+        texts.iter().map(|text| (*text).to_owned()).collect()
+    }
+
+    fn measured(tasks: Vec<Task>, subject: &Scripted) -> (Vec<Sample>, Vec<usize>) {
+        let items = tasks
+            .into_iter()
+            .enumerate()
+            .map(|(id, task)| Item {
+                id: id.to_string(),
+                cluster: id.to_string(),
+                group: None,
+                task,
+            })
+            .collect();
+        let suite = Suite {
+            name: "s".into(),
+            axis: Axis::Knowledge,
+            items,
+        };
+        let mut heard = Vec::new();
+        let options = Options { max_tokens: 8 };
+        let samples = measure(&suite, subject, &options, &mut |done| heard.push(done)).unwrap();
+        (samples, heard)
+    }
+
+    #[test]
+    fn every_form_gets_its_own_answers_back() {
+        let choice = |answer| Task::Choice {
+            question: "Which?".into(),
+            choices: owned(&["red", "blue", "green"]),
+            answer,
+        };
+        let short = |answer: &str| Task::ShortAnswer {
+            question: "Capital?".into(),
+            answer: answer.into(),
+            aliases: owned(&["Lutetia"]),
+        };
+        let beginnings = |answer| Task::Beginnings {
+            context_options: owned(&["cold", "blue"]),
+            continuation: "it ran".into(),
+            answer,
+        };
+        let tasks = vec![
+            short("Rome"),
+            choice(1),
+            beginnings(1),
+            short("Paris"),
+            choice(0),
+            Task::Cloze {
+                context: "The sky is".into(),
+                continuation: "blue".into(),
+            },
+            Task::Open {
+                instruction: "Say blue.".into(),
+                context: String::new(),
+                response: "green".into(),
+            },
+        ];
+        let subject = Scripted {
+            replies: vec!["It was Lutetia.", "Rome"],
+            liked: "blue",
+        };
+        let (samples, heard) = measured(tasks, &subject);
+        let accuracy: Vec<Option<f64>> = samples
+            .iter()
+            .map(|sample| sample.scores.get("accuracy").copied().flatten())
+            .collect();
+        let (right, wrong) = (Some(1.0), Some(0.0));
+        assert_eq!(accuracy, [right, right, right, wrong, wrong, right, None]);
+        assert_eq!(samples[1].labels["chosen"], "blue");
+        assert_eq!(samples[3].reply.as_deref(), Some("Rome"));
+        assert_eq!(samples[6].scores["reference_nll"], Some(1.0));
+        assert!(heard.iter().all(|done| *done <= samples.len()));
+    }
+
+    #[test]
+    fn ties_go_to_the_first_and_nothing_to_choose_from_is_unscored() {
+        assert_eq!(best(&[-1.0, 0.0, 0.0, -2.0]), Some(1));
+        assert_eq!(best(&[f64::NEG_INFINITY, f64::NEG_INFINITY]), Some(0));
+        assert_eq!(best(&[0.0, f64::NAN]), None);
+        assert_eq!(best(&[]), None);
+        let tasks = vec![
+            Task::Beginnings {
+                context_options: Vec::new(),
+                continuation: "it ran".into(),
+                answer: 0,
+            },
+            Task::Choice {
+                question: "Which?".into(),
+                choices: owned(&["one", "two"]),
+                answer: 0,
+            },
+        ];
+        let subject = Scripted {
+            replies: Vec::new(),
+            liked: "",
+        };
+        let (samples, _) = measured(tasks, &subject);
+        assert_eq!(samples[0].scores["accuracy"], None);
+        assert_eq!(samples[1].scores["accuracy"], Some(1.0));
+    }
 }

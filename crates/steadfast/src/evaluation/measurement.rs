@@ -1,18 +1,14 @@
 //! One model on some suites: what was asked, what was said, how it scored; and two of them, paired.
 
+use super::Axis;
 use super::statistics::{self, Observation};
-use super::{Axis, statistics::mean};
 use crate::reports::results::Change;
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 /// The value of `schema`.
 pub const SCHEMA: &str = "steadfast.measurement/1";
-
-/// Suites whose accuracy counts towards the knowledge axis: those that are asked with choices,
-/// beginnings to continue, or short answers. References only have a likelihood.
-const ACCURACY: &str = "accuracy";
 
 /// One item of one suite, scored.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -74,16 +70,27 @@ pub struct Comparison {
     pub metrics: BTreeMap<String, Change>,
 }
 
-/// What one number in a table is made of: pairs of (before, after), already in points.
+/// What a column counts: one metric of one suite, or the number that stands for an axis. The two are
+/// kept apart here, since a suite may be named like an axis, and a suite's name may hold a `/`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Counted {
+    Suite { suite: String, metric: String },
+    Axis(Axis),
+}
+
+/// What one number in a table is made of.
 #[derive(Default)]
 struct Column {
-    clusters: Vec<String>,
-    /// Weight of each item: suites of unequal size count alike in the knowledge axis.
-    weights: Vec<f64>,
-    before: Vec<f64>,
-    after: Vec<f64>,
+    /// Scored items by suite.
+    suites: BTreeMap<String, Vec<Pair>>,
     unscored: usize,
-    suites: BTreeSet<String>,
+}
+
+/// The scores of one item, 0 to 1 or nats.
+struct Pair {
+    cluster: String,
+    before: f64,
+    after: f64,
 }
 
 /// Likelihoods and margins are in nats; everything else is a share, shown in points.
@@ -95,26 +102,41 @@ fn factor(metric: &str) -> f64 {
     }
 }
 
-/// The axis's own number that a suite's metric counts towards.
-fn own_number(sample: &Sample, metric: &str) -> bool {
-    metric == sample.axis.metric()
+impl Counted {
+    fn metric(&self) -> &str {
+        match self {
+            Self::Suite { metric, .. } => metric,
+            Self::Axis(axis) => axis.metric(),
+        }
+    }
+
+    /// `<suite>/<metric>` or `<axis>/<metric>`.
+    fn name(&self) -> String {
+        match self {
+            Self::Suite { suite, metric } => format!("{suite}/{metric}"),
+            Self::Axis(axis) => format!("{}/{}", axis.name(), axis.metric()),
+        }
+    }
 }
 
 impl Measurement {
     /// Aggregates the samples of one model. `seed` is that of the bootstrap.
+    ///
+    /// A metric none of whose items could be scored stands with `n` 0 and value 0; an axis without a
+    /// scored item is left out, so that nothing can be read into it.
     pub fn new(model: &str, adapter: Option<String>, samples: Vec<Sample>, seed: u64) -> Self {
-        let columns = columns(&samples, &samples.iter().collect::<Vec<_>>());
-        let metrics = columns
+        let paired: Vec<&Sample> = samples.iter().collect();
+        let metrics = columns(&samples, &paired)
             .into_iter()
-            .map(|(name, column)| {
-                let observations = column.observations(|_, after| after);
+            .map(|(counted, column)| {
+                let strata = column.strata(&counted, |pair| pair.after);
                 let metric = Metric {
-                    value: mean(&observations),
-                    ci95: statistics::interval(&observations, seed),
-                    n: observations.len(),
+                    value: statistics::stratified_mean(&strata),
+                    ci95: statistics::stratified_interval(&strata, seed),
+                    n: column.scored(),
                     unscored: column.unscored,
                 };
-                (name, metric)
+                (counted.name(), metric)
             })
             .collect();
         Self {
@@ -128,91 +150,129 @@ impl Measurement {
 }
 
 impl Column {
-    /// Values as observations whose mean is the weighted mean of the column.
-    fn observations(&self, value: impl Fn(f64, f64) -> f64) -> Vec<Observation> {
-        let scale =
-            self.weights.len() as f64 / self.weights.iter().sum::<f64>().max(f64::MIN_POSITIVE);
-        (0..self.before.len())
-            .map(|index| Observation {
-                cluster: self.clusters[index].clone(),
-                value: value(self.before[index], self.after[index]) * self.weights[index] * scale,
+    fn scored(&self) -> usize {
+        self.suites.values().map(Vec::len).sum()
+    }
+
+    /// What counts alike: in the knowledge axis each suite, however many items it has; else each item.
+    fn strata(&self, counted: &Counted, value: impl Fn(&Pair) -> f64) -> Vec<Vec<Observation>> {
+        let points = factor(counted.metric());
+        let observations = self.suites.iter().map(|(suite, pairs)| {
+            let observation = |pair: &Pair| Observation {
+                cluster: cluster(suite, pair),
+                value: points * value(pair),
+            };
+            pairs.iter().map(observation).collect::<Vec<_>>()
+        });
+        if *counted == Counted::Axis(Axis::Knowledge) {
+            observations.filter(|stratum| !stratum.is_empty()).collect()
+        } else {
+            vec![observations.flatten().collect()]
+        }
+    }
+
+    /// Differences whose sum is in proportion to the net change. They are scores, not points: where
+    /// all items count alike McNemar's test needs their zeros and ones.
+    fn differences(&self, counted: &Counted) -> Vec<Observation> {
+        let scored = self.scored() as f64;
+        let filled = self.suites.values().filter(|pairs| !pairs.is_empty());
+        let suites = filled.count() as f64;
+        let difference = |suite: &str, pair: &Pair, weight: f64| Observation {
+            cluster: cluster(suite, pair),
+            value: (pair.after - pair.before) * weight,
+        };
+        self.suites
+            .iter()
+            .flat_map(|(suite, pairs)| {
+                let weight = match counted {
+                    Counted::Axis(Axis::Knowledge) => scored / (suites * pairs.len() as f64),
+                    _ => 1.0,
+                };
+                pairs
+                    .iter()
+                    .map(move |pair| difference(suite, pair, weight))
             })
             .collect()
     }
 
-    fn change(&self, metric: &str, seed: u64) -> Change {
-        let points = factor(metric);
-        let differences = self.observations(|before, after| after - before);
-        // The test sees the scores themselves, not points: McNemar needs its zeros and ones.
-        let plain: Vec<Observation> = (0..self.before.len())
-            .map(|index| Observation {
-                cluster: self.clusters[index].clone(),
-                value: (self.after[index] - self.before[index]) / points,
-            })
-            .collect();
-        let even = self.weights.iter().all(|weight| *weight == self.weights[0]);
+    fn change(&self, counted: &Counted, seed: u64) -> Change {
+        let mean =
+            |value: fn(&Pair) -> f64| statistics::stratified_mean(&self.strata(counted, value));
+        let (before, after) = (mean(|pair| pair.before), mean(|pair| pair.after));
+        let differences = self.strata(counted, |pair| pair.after - pair.before);
         Change {
-            suite: self.suites.iter().cloned().collect::<Vec<_>>().join("+"),
-            metric: metric.into(),
-            before: mean(&self.observations(|before, _| before)),
-            after: mean(&self.observations(|_, after| after)),
-            net_change: mean(&differences),
-            ci95: statistics::interval(&differences, seed),
-            p: statistics::no_change(if even { &plain } else { &differences }, seed),
-            n: self.before.len(),
+            suite: self.suites.keys().cloned().collect::<Vec<_>>().join("+"),
+            metric: counted.metric().into(),
+            before,
+            after,
+            net_change: after - before,
+            ci95: statistics::stratified_interval(&differences, seed),
+            p: statistics::no_change(&self.differences(counted), seed),
+            n: self.scored(),
             unscored: self.unscored,
             judged: None,
         }
     }
 }
 
-/// Columns by `<suite>/<metric>` and `<axis>/<metric>` over items paired by position.
-fn columns(before: &[Sample], after: &[&Sample]) -> BTreeMap<String, Column> {
-    let mut columns: BTreeMap<String, Column> = BTreeMap::new();
+/// A cluster's name over all suites. The suite stands quoted, so that no two pairs of names join to
+/// the same one.
+fn cluster(suite: &str, pair: &Pair) -> String {
+    format!("{suite:?}/{}", pair.cluster)
+}
+
+/// Columns over items paired by position.
+fn columns(before: &[Sample], after: &[&Sample]) -> BTreeMap<Counted, Column> {
+    let mut columns: BTreeMap<Counted, Column> = BTreeMap::new();
     for (old, new) in before.iter().zip(after) {
         for (metric, score) in &old.scores {
-            let mut names = vec![format!("{}/{metric}", old.suite)];
-            if own_number(old, metric) {
-                names.push(format!("{}/{metric}", old.axis.name()));
+            let mut counted = vec![Counted::Suite {
+                suite: old.suite.clone(),
+                metric: metric.clone(),
+            }];
+            if metric == old.axis.metric() {
+                counted.push(Counted::Axis(old.axis));
             }
-            for name in names {
-                let column = columns.entry(name).or_default();
-                column.suites.insert(old.suite.clone());
-                match (score, new.scores.get(metric).copied().flatten()) {
-                    (Some(before), Some(after)) => {
-                        let points = factor(metric);
-                        column
-                            .clusters
-                            .push(format!("{}/{}", old.suite, old.cluster));
-                        column.before.push(before * points);
-                        column.after.push(after * points);
-                    }
-                    _ => column.unscored += 1,
+            // JSON has no infinity, and one infinite likelihood would be all of a mean.
+            let finite = |score: Option<f64>| score.filter(|score| score.is_finite());
+            let scores = finite(*score).zip(finite(new.scores.get(metric).copied().flatten()));
+            for counted in counted {
+                let column = columns.entry(counted).or_default();
+                let pairs = column.suites.entry(old.suite.clone()).or_default();
+                match scores {
+                    Some((before, after)) => pairs.push(Pair {
+                        cluster: old.cluster.clone(),
+                        before,
+                        after,
+                    }),
+                    None => column.unscored += 1,
                 }
             }
         }
     }
-    for (name, column) in &mut columns {
-        weigh(name, column);
-    }
-    columns.retain(|_, column| !column.before.is_empty());
+    columns
+        .retain(|counted, column| matches!(counted, Counted::Suite { .. }) || column.scored() > 0);
     columns
 }
 
-/// In the knowledge axis each suite counts alike, however many items it has.
-fn weigh(name: &str, column: &mut Column) {
-    column.weights = vec![1.0; column.before.len()];
-    if name != format!("{}/{ACCURACY}", Axis::Knowledge.name()) {
-        return;
+/// Samples by suite and item.
+fn by_item<'a>(
+    which: &str,
+    samples: &'a [Sample],
+) -> Result<BTreeMap<(&'a str, &'a str), &'a Sample>> {
+    let mut index = BTreeMap::new();
+    for sample in samples {
+        let key = (sample.suite.as_str(), sample.item.as_str());
+        if index.insert(key, sample).is_some() {
+            return Err(Error::user(format!(
+                "the measurement {which} holds the item `{}` of the suite `{}` twice",
+                sample.item, sample.suite
+            ))
+            .field("samples")
+            .hint("give each item of a suite an id of its own, and name each suite once"));
+        }
     }
-    let suite_of = |cluster: &str| cluster.split('/').next().unwrap_or_default().to_owned();
-    let mut sizes: BTreeMap<String, f64> = BTreeMap::new();
-    for cluster in &column.clusters {
-        *sizes.entry(suite_of(cluster)).or_default() += 1.0;
-    }
-    for (weight, cluster) in column.weights.iter_mut().zip(&column.clusters) {
-        *weight = 1.0 / sizes[&suite_of(cluster)];
-    }
+    Ok(index)
 }
 
 /// Pairs two measurements by item.
@@ -222,39 +282,34 @@ pub fn compare(before: &Measurement, after: &Measurement) -> Result<Comparison> 
 
 /// Pairs the samples of two models by suite and item. `seed` is that of the bootstrap.
 pub fn compare_samples(before: &[Sample], after: &[Sample], seed: u64) -> Result<Comparison> {
-    let key = |sample: &Sample| (sample.suite.clone(), sample.item.clone());
-    let index: BTreeMap<_, &Sample> = after.iter().map(|sample| (key(sample), sample)).collect();
     if before.is_empty() {
         return Err(
             Error::user("the measurement before holds no item").hint("measure at least one suite")
         );
     }
-    let partner = |sample: &Sample| index.get(&key(sample)).copied();
-    let alone = before
-        .iter()
-        .filter(|sample| partner(sample).is_none())
-        .count();
-    if alone > 0 || before.len() != index.len() {
-        let other = index.len() - (before.len() - alone);
+    let (olds, news) = (by_item("before", before)?, by_item("after", after)?);
+    let only_before = olds.keys().filter(|key| !news.contains_key(*key)).count();
+    let only_after = news.keys().filter(|key| !olds.contains_key(*key)).count();
+    if only_before + only_after > 0 {
         return Err(Error::user(format!(
-            "the two measurements hold different items: {alone} only before, {other} only after"
+            "the two measurements hold different items: {only_before} only before, {only_after} only after"
         ))
         .hint("measure both with the same suites, --limit and seed"));
     }
-    let paired: Vec<&Sample> = before.iter().filter_map(partner).collect();
+    let paired: Vec<&Sample> = before
+        .iter()
+        .filter_map(|sample| news.get(&(sample.suite.as_str(), sample.item.as_str())))
+        .copied()
+        .collect();
     let mut comparison = Comparison {
         axes: BTreeMap::new(),
         metrics: BTreeMap::new(),
     };
-    for (name, column) in columns(before, &paired) {
-        let (place, metric) = name.split_once('/').unwrap_or((&name, ""));
-        let change = column.change(metric, seed);
-        let axis = Axis::ALL
-            .into_iter()
-            .find(|axis| axis.name() == place && axis.metric() == metric);
-        match axis {
-            Some(axis) => comparison.axes.insert(axis.name().into(), change),
-            None => comparison.metrics.insert(name, change),
+    for (counted, column) in columns(before, &paired) {
+        let change = column.change(&counted, seed);
+        match &counted {
+            Counted::Axis(axis) => comparison.axes.insert(axis.name().into(), change),
+            Counted::Suite { .. } => comparison.metrics.insert(counted.name(), change),
         };
     }
     Ok(comparison)
@@ -353,5 +408,73 @@ mod tests {
         assert!(gate(&comparison, &BTreeMap::from([(Axis::Knowledge, 60.0)])).is_ok());
         let error = gate(&comparison, &BTreeMap::from([(Axis::Knowledge, 2.0)])).unwrap_err();
         assert_eq!(error.class, crate::error::Class::Budget);
+    }
+
+    #[test]
+    fn suites_are_resampled_apart() {
+        // No suite varies within itself; pooled clusters would spread from 0 to 100.
+        let mut samples = scores("many", &[1.0; 30]);
+        samples.extend(scores("few", &[0.0; 3]));
+        let metric = &Measurement::new("m", None, samples, 0).metrics["knowledge/accuracy"];
+        assert_eq!(metric.ci95, [50.0, 50.0]);
+    }
+
+    #[test]
+    fn a_suites_name_may_hold_a_slash_or_be_an_axis() {
+        let suites = |few: f64| {
+            let mut samples = scores("a/b", &[1.0; 9]);
+            samples.extend(scores("a", &[few; 3]));
+            samples.extend(scores("knowledge", &[0.0; 2]));
+            samples
+        };
+        let before = Measurement::new("m", None, suites(1.0), 0);
+        assert!((before.metrics["knowledge/accuracy"].value - 200.0 / 3.0).abs() < 1e-9);
+        assert_eq!(before.metrics["a/b/accuracy"].n, 9);
+        let after = Measurement::new("m", None, suites(0.0), 0);
+        let comparison = compare(&before, &after).unwrap();
+        let change = &comparison.axes["knowledge"];
+        assert_eq!((change.n, change.suite.as_str()), (14, "a+a/b+knowledge"));
+        assert!((change.net_change + 100.0 / 3.0).abs() < 1e-9);
+        let nested = &comparison.metrics["a/b/accuracy"];
+        assert_eq!(
+            (nested.metric.as_str(), nested.suite.as_str()),
+            ("accuracy", "a/b")
+        );
+        assert_eq!(comparison.metrics["knowledge/accuracy"].n, 2);
+    }
+
+    #[test]
+    fn an_item_that_stands_twice_is_the_users_to_mend() {
+        let once = scores("s", &[1.0, 0.0]);
+        let mut twice = once.clone();
+        twice.push(once[0].clone());
+        for (before, after) in [(&once, &twice), (&twice, &once), (&twice, &twice)] {
+            let error = compare_samples(before, after, 0).unwrap_err();
+            assert_eq!(error.class, crate::error::Class::User);
+            assert!(error.message.contains("twice"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_metric_without_a_score_stays_and_an_axis_without_one_does_not() {
+        let mut samples = scores("s", &[1.0, 1.0]);
+        for sample in &mut samples {
+            sample.scores.insert("accuracy".into(), None);
+            sample
+                .scores
+                .insert("answer_nll".into(), Some(f64::INFINITY));
+        }
+        let measured = Measurement::new("m", None, samples, 0);
+        for name in ["s/accuracy", "s/answer_nll"] {
+            let metric = &measured.metrics[name];
+            assert_eq!((metric.value, metric.n, metric.unscored), (0.0, 0, 2));
+        }
+        assert!(!measured.metrics.contains_key("knowledge/accuracy"));
+        let comparison = compare(&measured, &measured).unwrap();
+        let change = &comparison.metrics["s/accuracy"];
+        assert_eq!((change.n, change.unscored, change.p), (0, 2, 1.0));
+        assert_eq!((change.net_change, change.ci95), (0.0, [0.0, 0.0]));
+        // A gate on it fails: nothing was measured.
+        assert!(gate(&comparison, &BTreeMap::from([(Axis::Knowledge, 9.0)])).is_err());
     }
 }

@@ -27,34 +27,67 @@ pub struct Observation {
 
 /// Mean of the values; 0 for none.
 pub fn mean(observations: &[Observation]) -> f64 {
-    let sum: f64 = observations.iter().map(|one| one.value).sum();
-    sum / observations.len().max(1) as f64
+    let values = observations.iter().map(|one| one.value).collect();
+    sum(values) / observations.len().max(1) as f64
+}
+
+/// Unweighted mean of the means of the strata that hold something; 0 for none.
+pub fn stratified_mean(strata: &[Vec<Observation>]) -> f64 {
+    let filled: Vec<f64> = strata
+        .iter()
+        .filter(|stratum| !stratum.is_empty())
+        .map(|stratum| mean(stratum))
+        .collect();
+    let count = filled.len().max(1) as f64;
+    sum(filled) / count
+}
+
+/// The sum, from the smallest up: floating-point addition depends on the order, the order of a file
+/// should not show.
+fn sum(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values.into_iter().sum()
 }
 
 /// (sum, count) of each cluster, in the order of their names.
 fn clusters(observations: &[Observation]) -> Vec<(f64, f64)> {
-    let mut sums: BTreeMap<&str, (f64, f64)> = BTreeMap::new();
+    let mut values: BTreeMap<&str, Vec<f64>> = BTreeMap::new();
     for one in observations {
-        let entry = sums.entry(&one.cluster).or_default();
-        entry.0 += one.value;
-        entry.1 += 1.0;
+        values.entry(&one.cluster).or_default().push(one.value);
     }
-    sums.into_values().collect()
+    values
+        .into_values()
+        .map(|values| {
+            let count = values.len() as f64;
+            (sum(values), count)
+        })
+        .collect()
 }
 
-/// Means of all resamples of whole clusters, sorted.
-fn bootstrap(observations: &[Observation], seed: u64) -> Vec<f64> {
-    let clusters = clusters(observations);
+/// Stratified means of all resamples, sorted: whole clusters are drawn within each stratum, so that
+/// each keeps its number of clusters, and each stratum's sum is divided by the items drawn in it.
+fn bootstrap(strata: &[Vec<Observation>], seed: u64) -> Vec<f64> {
+    let strata: Vec<Vec<(f64, f64)>> = strata
+        .iter()
+        .filter(|stratum| !stratum.is_empty())
+        .map(|stratum| clusters(stratum))
+        .collect();
     let mut random = ChaCha8Rng::seed_from_u64(seed);
     let mut means: Vec<f64> = (0..RESAMPLES)
         .map(|_| {
-            let (mut sum, mut count) = (0.0, 0.0);
-            for _ in 0..clusters.len() {
-                let (more, items) = clusters[random.random_range(0..clusters.len())];
-                sum += more;
-                count += items;
-            }
-            sum / count
+            let total: f64 = strata
+                .iter()
+                .map(|clusters| {
+                    let (mut sum, mut count) = (0.0, 0.0);
+                    for _ in 0..clusters.len() {
+                        let (more, items) = clusters[random.random_range(0..clusters.len())];
+                        sum += more;
+                        count += items;
+                    }
+                    sum / count
+                })
+                .sum();
+            total / strata.len() as f64
         })
         .collect();
     means.sort_by(f64::total_cmp);
@@ -64,27 +97,39 @@ fn bootstrap(observations: &[Observation], seed: u64) -> Vec<f64> {
 /// 95% percentile interval of the mean, by a bootstrap over clusters. A single cluster, or none, has
 /// no width to show: its interval is the mean itself.
 pub fn interval(observations: &[Observation], seed: u64) -> [f64; 2] {
-    if observations.is_empty() {
+    stratified_interval(&[observations.to_vec()], seed)
+}
+
+/// As [`interval`], of [`stratified_mean`]: clusters are resampled within their own stratum.
+pub fn stratified_interval(strata: &[Vec<Observation>], seed: u64) -> [f64; 2] {
+    if strata.iter().all(Vec::is_empty) {
         return [0.0, 0.0];
     }
-    let means = bootstrap(observations, seed);
+    let means = bootstrap(strata, seed);
     let at = |share: f64| means[((means.len() - 1) as f64 * share).round() as usize];
     [at(0.025), at(0.975)]
 }
 
-/// Upper 97.5% bound of the mean loss, one-sided, for losses of 0 or 1 a cluster at most.
+/// Upper 97.5% bound of the mean loss, one-sided. One more loss never lowers it.
 ///
-/// Where nothing was lost a bootstrap has no width; the exact (Clopper–Pearson) bound over clusters
-/// has: with n clusters and no loss it is 1 − 0.025^(1/n).
+/// For losses of 0 or 1 of independent items the bound is exact (Clopper–Pearson) at every count;
+/// with n items and no loss it is 1 − 0.025^(1/n). Otherwise it is the cluster bootstrap's, which has
+/// no width where nothing was lost, and so never less than the exact bound of as many clusters
+/// without a loss.
 pub fn upper_bound(losses: &[Observation], seed: u64) -> f64 {
-    let clusters = clusters(losses);
-    if clusters.is_empty() {
+    const ALPHA: f64 = 0.025;
+    let total = clusters(losses).len();
+    if total == 0 {
         return 1.0;
     }
-    if clusters.iter().all(|(sum, _)| *sum == 0.0) {
-        return clopper_pearson_upper(0, clusters.len() as u64, 0.025);
+    let yes_no = losses
+        .iter()
+        .all(|one| one.value == 0.0 || one.value == 1.0);
+    if yes_no && total == losses.len() {
+        let lost = losses.iter().filter(|one| one.value == 1.0).count();
+        return clopper_pearson_upper(lost as u64, total as u64, ALPHA);
     }
-    interval(losses, seed)[1]
+    interval(losses, seed)[1].max(clopper_pearson_upper(0, total as u64, ALPHA))
 }
 
 /// The largest share p for which seeing at most `hits` of `total` has probability ≥ `alpha`.
@@ -286,6 +331,44 @@ mod tests {
     }
 
     #[test]
+    fn one_more_loss_never_lowers_the_bound() {
+        // Alone, and in pairs that share a cluster.
+        for shared in [1, 2] {
+            let mut last = 0.0;
+            for lost in 0..=40 {
+                let values: Vec<f64> = (0..40)
+                    .map(|item| f64::from(u8::from(item < lost)))
+                    .collect();
+                let mut losses = alone(&values);
+                for (item, one) in losses.iter_mut().enumerate() {
+                    one.cluster = format!("{:03}", item / shared);
+                }
+                let bound = upper_bound(&losses, 5);
+                assert!(
+                    bound >= last && bound <= 1.0,
+                    "{shared} {lost}: {bound} < {last}"
+                );
+                assert!(bound >= lost as f64 / 40.0);
+                last = bound;
+            }
+        }
+    }
+
+    #[test]
+    fn strata_count_alike_and_are_resampled_apart() {
+        // All of the variance lies between the strata: none is left within.
+        let strata = [alone(&[1.0; 30]), alone(&[0.0; 10]), Vec::new()];
+        assert_eq!(stratified_mean(&strata), 0.5);
+        assert_eq!(stratified_interval(&strata, 3), [0.5, 0.5]);
+        // Half the width of the noisy stratum's own interval is left in a mean of two.
+        let noisy = alone(&[0.0, 1.0, 1.0, 0.0, 1.0, 0.0, 0.0, 1.0]);
+        let [low, high] = interval(&noisy, 3);
+        let [half_low, half_high] = stratified_interval(&[noisy, alone(&[0.0; 50])], 3);
+        assert!(((half_high - half_low) - (high - low) / 2.0).abs() < 0.07);
+        assert_eq!(stratified_interval(&[], 3), [0.0, 0.0]);
+    }
+
+    #[test]
     fn holm_and_kappa_by_hand() {
         assert_eq!(holm(&[0.01, 0.04, 0.03]), [0.03, 0.06, 0.06]);
         let pairs = [('a', 'a'), ('a', 'b'), ('b', 'b'), ('b', 'b')];
@@ -305,6 +388,26 @@ mod tests {
             prop_assert!(p > 0.0 && p <= 1.0);
             let negated: Vec<f64> = values.iter().map(|value| -value).collect();
             prop_assert!((sign_flip(&alone(&negated), seed) - sign_flip(&observations, seed)).abs() < 0.03);
+        }
+
+        /// The order of a file's lines shows in no bit of any number.
+        #[test]
+        fn order_does_not_show(
+            values in prop::collection::vec((0u8..9, -1.0f64..1.0), 1..60)
+                .prop_flat_map(|values| (Just(values.clone()), Just(values).prop_shuffle())),
+            seed in 0u64..50,
+        ) {
+            let as_observations = |values: &[(u8, f64)]| -> Vec<Observation> {
+                values
+                    .iter()
+                    .map(|(cluster, value)| Observation { cluster: cluster.to_string(), value: *value })
+                    .collect()
+            };
+            let (one, other) = (as_observations(&values.0), as_observations(&values.1));
+            prop_assert_eq!(mean(&one), mean(&other));
+            prop_assert_eq!(interval(&one, seed), interval(&other, seed));
+            prop_assert_eq!(upper_bound(&one, seed), upper_bound(&other, seed));
+            prop_assert_eq!(no_change(&one, seed), no_change(&other, seed));
         }
     }
 }

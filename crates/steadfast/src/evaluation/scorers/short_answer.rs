@@ -1,16 +1,15 @@
-//! Short answers, normalised as SQuAD's evaluation does (Rajpurkar et al. 2016): lower case, no
-//! punctuation, no articles, single spaces.
+//! Short answers, normalised as SQuAD's evaluation does (Rajpurkar et al. 2016): lower case, ASCII
+//! punctuation deleted ("U.S." is "us"), no articles, single spaces. Typographic quotes are deleted
+//! like the plain ones; typographic dashes and ellipses, which SQuAD leaves alone, part words.
 
 /// Words of `text` after normalisation.
 pub fn normalised(text: &str) -> Vec<String> {
     text.to_lowercase()
         .chars()
-        .map(|letter| {
-            if letter.is_alphanumeric() {
-                letter
-            } else {
-                ' '
-            }
+        .filter(|letter| !letter.is_ascii_punctuation() && !"‘’“”„«»".contains(*letter))
+        .map(|letter| match letter {
+            '–' | '—' | '…' => ' ',
+            other => other,
         })
         .collect::<String>()
         .split_whitespace()
@@ -66,6 +65,15 @@ mod tests {
         assert!(holds_answer("It was The Beatles!", &["Beatles"]));
         assert!(!holds_answer("Parisian life", &["Paris"]));
         assert!(!holds_answer("anything", &[""]));
+    }
+
+    #[test]
+    fn punctuation_is_deleted_as_squad_does() {
+        assert_eq!(normalised("The U.S."), ["us"]);
+        assert_eq!(normalised("O’Neill — 1,000"), ["oneill", "1000"]);
+        assert!(holds_answer("It belongs to the US.", &["U.S."]));
+        assert!(holds_answer("Well-known: Rock 'n' Roll", &["rock n roll"]));
+        assert!(!holds_answer("U.S.A.", &["US"]));
     }
 
     #[test]

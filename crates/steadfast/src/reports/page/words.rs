@@ -93,7 +93,7 @@ pub fn caveats(results: &Results, notes: &Notes) -> String {
             "That is good enough to compare arms by, not to judge a single reply."
         };
         sentences.push(format!(
-            "The constructive-reply scorer agrees with people on {} of {} hand-labelled replies ({}%, Cohen's kappa {}). {verdict}",
+            "The constructive-reply scorer agrees with a language model that followed a written guide, not with people, on {} of {} held-out labelled replies ({}%, Cohen's kappa {}). {verdict}",
             (agreement.agreement * agreement.replies as f64).round(),
             agreement.replies,
             plain(100.0 * agreement.agreement, 0),
