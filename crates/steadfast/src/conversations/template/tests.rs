@@ -30,7 +30,7 @@ fn refusal(source: &str) -> String {
     let error = result.expect_err(source);
     assert_eq!(error.class, crate::error::Class::User);
     assert!(error.hint.is_some());
-    format!("{error}: {}", error.cause.expect("a cause"))
+    format!("{error}: {}", error.cause.as_ref().expect("a cause"))
 }
 
 #[test]
@@ -110,7 +110,7 @@ fn generation_marks_print_nothing() {
         ("a {% generation %}b{% endgeneration %} c", "a b c"),
         ("a {%- generation -%} b {%- endgeneration -%} c", "abc"),
         ("x\n  {%+ generation %}b{% endgeneration %}", "x\n  b"),
-        ("x\n  {% generation %}b{% endgeneration +%}\n", "x\nb\n"),
+        ("x\n  {% generation %}b{% endgeneration +%}\nc", "x\nb\nc"),
     ] {
         let template = ChatTemplate::new(source, None, None).unwrap();
         assert_eq!(
