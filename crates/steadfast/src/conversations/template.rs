@@ -1,7 +1,7 @@
 //! Chat templates, rendered byte for byte as transformers renders them.
 //!
 //! A template comes with a model, from anywhere: it runs with a limited amount of fuel, cannot read
-//! files, and cannot loop for ever.
+//! files, cannot loop for ever, and cannot print without end.
 
 use super::Message;
 use crate::{Error, Result};
@@ -13,6 +13,9 @@ use serde_json::ser::{Formatter, PrettyFormatter};
 
 /// Instructions a rendering may take; a long conversation takes some thousands.
 const FUEL: u64 = 10_000_000;
+
+/// Bytes a rendering may have: some ten times the longest context of the supported models.
+const LONGEST: usize = 16 << 20;
 
 /// A compiled Jinja chat template with its special tokens.
 #[derive(Debug)]
@@ -78,11 +81,16 @@ impl ChatTemplate {
         self.environment
             .get_template("chat")
             .and_then(|template| {
-                template.render(minijinja::context! {
+                let context = minijinja::context! {
                     messages => Value::from(Serde(&turns)),
                     add_generation_prompt => add_generation_prompt,
                     bos_token => self.bos.as_str(),
                     eos_token => self.eos.as_str(),
+                };
+                let mut output = Bounded::default();
+                template.render_captured_to(context, &mut output)?;
+                String::from_utf8(output.bytes).map_err(|cause| {
+                    minijinja::Error::new(ErrorKind::WriteFailure, cause.to_string())
                 })
             })
             .map_err(|cause| {
@@ -93,13 +101,34 @@ impl ChatTemplate {
     }
 }
 
-/// transformers marks assistant text with `{% generation %}`; the marks print nothing.
+/// Keeps at most [`LONGEST`] bytes.
+#[derive(Default)]
+struct Bounded {
+    bytes: Vec<u8>,
+}
+
+impl std::io::Write for Bounded {
+    fn write(&mut self, more: &[u8]) -> std::io::Result<usize> {
+        if self.bytes.len() + more.len() > LONGEST {
+            return Err(std::io::Error::other(format!(
+                "it prints more than {LONGEST} bytes"
+            )));
+        }
+        self.bytes.extend_from_slice(more);
+        Ok(more.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+/// transformers marks assistant text with `{% generation %}`; the marks print nothing. There as here,
+/// what is set between two marks is not seen after them.
 fn without_generation_marks(source: &str) -> String {
-    let marks =
-        regex::Regex::new(r"\{%(-?)\s*(?:end)?generation\s*(-?)%\}").expect("the pattern is fixed");
-    marks
-        .replace_all(source, "{%$1 if true $2%}{%$1 endif $2%}")
-        .into_owned()
+    let marks = regex::Regex::new(r"\{%([-+]?)\s*(end)?generation\s*([-+]?)%\}")
+        .expect("the pattern is fixed");
+    marks.replace_all(source, "{%$1 ${2}with $3%}").into_owned()
 }
 
 fn raise_exception(message: String) -> std::result::Result<Value, minijinja::Error> {
@@ -179,3 +208,6 @@ impl Formatter for PythonFormatter {
         writer.write_all(b": ")
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,7 +1,9 @@
 //! A conversation as tokens and the loss mask over them.
 
+use super::template::ChatTemplate;
 use super::{Conversation, Message, Role};
 use crate::models::LanguageModel;
+use crate::models::tokenizer::Tokenizer;
 use crate::{Error, Result};
 use std::ops::Range;
 
@@ -16,10 +18,19 @@ pub struct Example {
 
 /// Renders, tokenizes and marks one conversation. Nothing to learn from is an error.
 pub fn example(model: &LanguageModel, conversation: &Conversation) -> Result<Example> {
+    mark(&model.tokenizer, &model.template, conversation)
+}
+
+/// [`example`] without a network.
+pub fn mark(
+    tokenizer: &Tokenizer,
+    template: &ChatTemplate,
+    conversation: &Conversation,
+) -> Result<Example> {
     let messages = &conversation.messages;
-    let text = model.template.render(messages, false)?;
-    let (tokens, offsets) = model.tokenizer.encode_with_offsets(&text)?;
-    let spans = learnt_spans(model, messages, &text)?;
+    let text = template.render(messages, false)?;
+    let (tokens, offsets) = tokenizer.encode_with_offsets(&text)?;
+    let spans = learnt_spans(template, messages, &text)?;
     let learn: Vec<bool> = tokens
         .iter()
         .zip(&offsets)
@@ -28,7 +39,7 @@ pub fn example(model: &LanguageModel, conversation: &Conversation) -> Result<Exa
                 let inside = start >= span.content.start && end <= span.content.end && end > start;
                 let ends_turn = start >= span.content.end
                     && end <= span.turn_end
-                    && model.tokenizer.stop.contains(token);
+                    && tokenizer.stop.contains(token);
                 inside || ends_turn
             })
         })
@@ -57,14 +68,14 @@ struct Span {
 
 /// Finds the assistant turns by rendering the conversation turn by turn: what the template adds
 /// after the opened turn is what the assistant says.
-fn learnt_spans(model: &LanguageModel, messages: &[Message], text: &str) -> Result<Vec<Span>> {
+fn learnt_spans(template: &ChatTemplate, messages: &[Message], text: &str) -> Result<Vec<Span>> {
     let mut spans = Vec::new();
     for (index, message) in messages.iter().enumerate() {
         if message.role != Role::Assistant || message.weight == Some(0) {
             continue;
         }
-        let opened = model.template.render(&messages[..index], true)?;
-        let closed = model.template.render(&messages[..=index], false)?;
+        let opened = template.render(&messages[..index], true)?;
+        let closed = template.render(&messages[..=index], false)?;
         let start = common_prefix(&opened, text);
         let turn_end = common_prefix(&closed, text);
         // A template may trim what it is given: look for what it kept.
@@ -119,3 +130,6 @@ fn common_prefix(left: &str, right: &str) -> usize {
         .map(|((at, _), _)| at)
         .unwrap_or_else(|| left.len().min(right.len()))
 }
+
+#[cfg(test)]
+mod tests;

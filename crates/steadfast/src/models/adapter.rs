@@ -61,6 +61,8 @@ struct Config {
     #[serde(default)]
     fan_in_fan_out: bool,
     #[serde(default)]
+    bias: Option<String>,
+    #[serde(default)]
     modules_to_save: Option<Vec<String>>,
     #[serde(default)]
     rank_pattern: BTreeMap<String, usize>,
@@ -164,11 +166,26 @@ impl Adapter {
                         .field(name.as_str())
                 })?;
             let path = module.strip_prefix(PREFIX).unwrap_or(module).to_owned();
-            let (rank, _) = a.dims2()?;
-            if b.dims2()?.1 != rank {
-                return Err(Error::user("lora_A and lora_B have different ranks")
+            let matrix = |part: &str, tensor: &Tensor| {
+                tensor.dims2().map_err(|_| {
+                    Error::user(format!(
+                        "a low-rank factor has shape {:?}, not two dimensions",
+                        tensor.dims()
+                    ))
                     .at(&file)
-                    .field(name.as_str()));
+                    .field(format!("{module}.{part}.weight"))
+                    .hint("supported: adapters of linear layers, as PEFT writes them")
+                })
+            };
+            let (rank, _) = matrix("lora_A", a)?;
+            let (_, columns) = matrix("lora_B", b)?;
+            if columns != rank {
+                return Err(Error::user(format!(
+                    "lora_A has {rank} rows and lora_B {columns} columns: both are the rank"
+                ))
+                .at(&file)
+                .field(name.as_str())
+                .hint("the two factors are of different adapters: copy the adapter again"));
             }
             modules.insert(
                 path.clone(),
@@ -213,6 +230,12 @@ impl Config {
         }
         if self.use_dora {
             return refuse("use_dora", "DoRA is not supported".into());
+        }
+        if let Some(bias) = self.bias.as_deref().filter(|bias| *bias != "none") {
+            return refuse(
+                "bias",
+                format!("adapters with trained biases (`{bias}`) are not supported"),
+            );
         }
         if self.fan_in_fan_out {
             return refuse(
@@ -321,5 +344,38 @@ mod tests {
                 .message
                 .contains("DoRA")
         );
+    }
+
+    #[test]
+    fn trained_biases_are_refused_by_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let config = r#"{"peft_type":"LORA","r":1,"lora_alpha":1,"bias":"lora_only"}"#;
+        std::fs::write(folder.path().join(CONFIG_FILE), config).unwrap();
+        let error = Adapter::read(folder.path()).unwrap_err();
+        assert!(error.message.contains("lora_only"), "{error}");
+        assert_eq!(error.place.field.as_deref(), Some("bias"));
+    }
+
+    #[test]
+    fn factors_of_the_wrong_shape_are_the_users_to_mend() {
+        let module = "base_model.model.model.layers.0.self_attn.q_proj";
+        let (good, bad) = (
+            format!("{module}.lora_A.weight"),
+            format!("{module}.lora_B.weight"),
+        );
+        let config = r#"{"peft_type":"LORA","r":2,"lora_alpha":2}"#;
+        for (shape, field) in [(vec![8], &bad), (vec![8, 2, 1], &bad), (vec![8, 3], &good)] {
+            let folder = tempfile::tempdir().unwrap();
+            std::fs::write(folder.path().join(CONFIG_FILE), config).unwrap();
+            let zeros = |shape: &[usize]| Tensor::zeros(shape, DType::F32, &Device::Cpu).unwrap();
+            let tensors =
+                HashMap::from([(good.clone(), zeros(&[2, 4])), (bad.clone(), zeros(&shape))]);
+            candle_core::safetensors::save(&tensors, folder.path().join(TENSOR_FILE)).unwrap();
+            let error = Adapter::read(folder.path()).unwrap_err();
+            assert_eq!(error.class, crate::error::Class::User, "{error}");
+            assert_eq!(error.place.field.as_ref(), Some(field));
+            assert!(error.place.path.unwrap().ends_with(TENSOR_FILE));
+            assert!(error.hint.is_some());
+        }
     }
 }

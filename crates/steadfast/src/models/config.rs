@@ -154,12 +154,14 @@ impl ModelConfig {
             return Err(Error::user("the model has no attention heads").at(file.path()));
         }
         let hidden_size = integer("embedding_length")?;
-        let embedding = file.shape("token_embd.weight").ok_or_else(|| {
-            Error::user("the GGUF file has no embedding")
-                .at(file.path())
-                .field("token_embd.weight")
-                .hint("vocabulary-only files hold no model: download the whole one")
-        })?;
+        let Some(&[vocabulary, _]) = file.shape("token_embd.weight") else {
+            return Err(
+                Error::user("the GGUF file has no embedding of two dimensions")
+                    .at(file.path())
+                    .field("token_embd.weight")
+                    .hint("vocabulary-only files hold no model: download the whole one"),
+            );
+        };
         if file.has_tensor("rope_freqs.weight")
             || file.has(&format!("{architecture}.rope.scaling.type"))
         {
@@ -175,7 +177,7 @@ impl ModelConfig {
             heads,
             key_value_heads: integer("attention.head_count_kv").unwrap_or(heads),
             head_size: integer("attention.key_length").unwrap_or(hidden_size / heads),
-            vocabulary: embedding[0],
+            vocabulary,
             context: integer("context_length")?,
             rope_theta: number("rope.freq_base").unwrap_or(10_000.0),
             norm_epsilon: number("attention.layer_norm_rms_epsilon")?,

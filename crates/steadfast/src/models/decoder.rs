@@ -103,6 +103,7 @@ impl Taker {
     fn take(&mut self, name: &str, shape: &[usize]) -> Result<Tensor> {
         let tensor = self.weights.remove(name).ok_or_else(|| {
             Error::user(format!("the model has no tensor `{name}`"))
+                .field(name)
                 .hint("check that the folder or file holds a complete Llama-family model")
         })?;
         if tensor.dims() != shape {
@@ -110,6 +111,7 @@ impl Taker {
                 "tensor `{name}` has shape {:?}, expected {shape:?}",
                 tensor.dims()
             ))
+            .field(name)
             .hint(
                 "config.json (or the GGUF metadata) and the weights disagree: fetch both again",
             ));

@@ -86,3 +86,6 @@ fn template_of_folder(folder: &Path) -> Result<Option<String>> {
         _ => None,
     })
 }
+
+#[cfg(test)]
+mod tests;

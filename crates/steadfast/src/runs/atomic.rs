@@ -14,7 +14,11 @@ pub fn write(path: &Path, bytes: &[u8]) -> Result<()> {
         Error::file("write", path, cause)
             .hint("check the room on the disk and your rights to the folder")
     };
-    let mut file = tempfile::NamedTempFile::new_in(folder).map_err(failed)?;
+    let mut builder = tempfile::Builder::new();
+    // Temporary files are for their owner alone; results are for whom the umask lets read them.
+    #[cfg(unix)]
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+    let mut file = builder.tempfile_in(folder).map_err(failed)?;
     file.write_all(bytes).map_err(failed)?;
     file.as_file().sync_all().map_err(failed)?;
     file.persist(path).map_err(|error| failed(error.error))?;
@@ -22,4 +26,21 @@ pub fn write(path: &Path, bytes: &[u8]) -> Result<()> {
     std::fs::File::open(folder)
         .and_then(|folder| folder.sync_all())
         .map_err(failed)
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt;
+
+    #[test]
+    fn others_may_read_it_as_they_may_any_new_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode();
+        let (ours, plain) = (folder.path().join("ours"), folder.path().join("plain"));
+        write(&ours, b"text").unwrap();
+        std::fs::write(&plain, "text").unwrap();
+        assert_eq!(mode(&ours), mode(&plain));
+        assert_eq!(std::fs::read(&ours).unwrap(), b"text");
+    }
 }
