@@ -458,7 +458,13 @@ pub fn shipped_suites(limit: Option<usize>) -> Vec<SuiteSettings> {
         .map(|name| SuiteSettings {
             name: (*name).to_owned(),
             path: None,
-            limit: limit.map(|limit| if beside(name) { limit.div_ceil(2) } else { limit }),
+            limit: limit.map(|limit| {
+                if beside(name) {
+                    limit.div_ceil(2)
+                } else {
+                    limit
+                }
+            }),
         })
         .collect()
 }
