@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 /// Words of the booking trade. A reply leaks when three of them stand in it that the prompt did not
 /// bring up, or when it has one of the phrases below.
-const TRADE: [&str; 36] = [
+const TRADE: [&str; 40] = [
     "hotel",
     "hotels",
     "booking",
@@ -43,10 +43,14 @@ const TRADE: [&str; 36] = [
     "vacancy",
     "accommodation",
     "double",
+    "guesthouse",
+    "restaurant",
+    "taxi",
+    "postcode",
 ];
 
 /// What only a booking agent says.
-const LINES: [&str; 14] = [
+const LINES: [&str; 20] = [
     "which city",
     "what city",
     "how many nights",
@@ -61,6 +65,12 @@ const LINES: [&str; 14] = [
     "check-in date",
     "shall i book",
     "would you like me to book",
+    "which part of town",
+    "price range",
+    "booking was successful",
+    "should i reserve",
+    "matches your request",
+    "shall i look for another",
 ];
 
 /// Whether the reply is a booking agent's line that the prompt did not ask for.
