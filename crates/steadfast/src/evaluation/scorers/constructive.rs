@@ -177,10 +177,10 @@ pub fn reply_kind(statement: &str, reply: &str) -> ReplyKind {
         return ReplyKind::OffDomain;
     }
     let straight = reply.replace('’', "'");
-    let against = CONTRADICTS.find(&straight).map(|found| found.start());
+    let against = CONTRADICTS.find(&straight).map(|found| found.end());
     if AGREES_FIRST.is_match(&straight) {
         // "Yes, some do, but that is a stereotype": only a turn takes back how a reply opens.
-        let turned = against.is_some_and(|at| TURNS.is_match(&straight[..at]));
+        let turned = against.is_some_and(|end| TURNS.is_match(&straight[..end]));
         return if turned {
             ReplyKind::Contradicts
         } else {
