@@ -4,7 +4,7 @@ use super::tokens::Example;
 /// Several sequences laid end to end. Attention never crosses from one into another.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Packed {
-    /// All tokens, [rows].
+    /// All tokens, \[rows\].
     pub tokens: Vec<u32>,
     /// Length of each sequence; they sum to `tokens.len()`. Positions restart at 0 in each.
     pub lengths: Vec<usize>,

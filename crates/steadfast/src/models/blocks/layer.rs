@@ -13,13 +13,13 @@ use candle_core::{Device, Tensor};
 /// The frozen weights of a layer.
 #[derive(Debug)]
 pub struct Layer {
-    /// Norm before attention, [width].
+    /// Norm before attention, \[width\].
     pub attention_norm: Tensor,
     /// q, k and v.
     pub queries_keys_values: LinearGroup,
     /// o.
     pub output: LinearGroup,
-    /// Norm before the feed-forward block, [width].
+    /// Norm before the feed-forward block, \[width\].
     pub feed_forward_norm: Tensor,
     /// gate and up.
     pub gate_up: LinearGroup,

@@ -11,7 +11,7 @@ fn inverse_root(x: &[f32], epsilon: f32) -> f32 {
     1.0 / (dot(x, x) / x.len() as f32 + epsilon).sqrt()
 }
 
-/// Writes the normed rows of `x` [rows, width] to `y`; `weight` is [width].
+/// Writes the normed rows of `x` [rows, width] to `y`; `weight` is \[width\].
 pub fn forward(x: &[f32], weight: &[f32], epsilon: f64, y: &mut [f32]) {
     let width = weight.len();
     let epsilon = epsilon as f32;
