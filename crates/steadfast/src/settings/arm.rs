@@ -175,7 +175,7 @@ impl Hyperparameters {
             warmup: 0.1,
             weight_decay: 0.0,
             clip: 1.0,
-            validate_every: 10,
+            validate_every: 20,
             early_stopping: None,
             null_space: (method == MethodName::NullSpace).then(NullSpaceSettings::default),
         }
