@@ -1,11 +1,8 @@
 //! The measurement files that `compare` and `gate` read.
 
 use std::path::Path;
-use steadfast::evaluation::measurement::Measurement;
+use steadfast::evaluation::measurement::{Measurement, SCHEMA};
 use steadfast::{Error, Result};
-
-/// The format this version reads.
-const SCHEMA: &str = "steadfast.measurement/1";
 
 const HINT: &str = "make it with: steadfast measure --json > FILE";
 

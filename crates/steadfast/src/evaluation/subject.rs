@@ -68,28 +68,25 @@ impl LocalSubject<'_> {
         Ok(tokens)
     }
 
-    /// Tokens of the prompt and of one continuation of it.
+    /// Tokens of one continuation of a prompt that is `before` tokens long.
     ///
     /// A chat prompt ends in a template's own tokens, and the reply is tokenized by itself, as it is
     /// when the model writes it. Plain text is tokenized whole and cut where the prompt's own tokens
     /// end, as lm-evaluation-harness does, so that a word is not cut in two at the seam.
-    fn split(&self, prompt: &Prompt, continuation: &str) -> Result<(Vec<u32>, Vec<u32>)> {
-        let before = self.tokens(prompt)?;
-        let after = match prompt {
-            Prompt::Chat(_) => self.model.tokenizer.encode(continuation)?,
-            Prompt::Text(text) => {
-                let whole = self
-                    .model
-                    .tokenizer
-                    .encode(&format!("{text}{continuation}"))?;
-                whole.get(before.len()..).unwrap_or_default().to_vec()
+    fn continuation(&self, prompt: &Prompt, before: usize, text: &str) -> Result<Vec<u32>> {
+        let tokenizer = &self.model.tokenizer;
+        let tokens = match prompt {
+            Prompt::Chat(_) => tokenizer.encode(text)?,
+            Prompt::Text(start) => {
+                let whole = tokenizer.encode(&format!("{start}{text}"))?;
+                whole.get(before..).unwrap_or_default().to_vec()
             }
         };
-        if after.is_empty() {
+        if tokens.is_empty() {
             return Err(Error::user("an item has an empty continuation")
                 .hint("give each choice or reply at least one character"));
         }
-        Ok((before, after))
+        Ok(tokens)
     }
 }
 
@@ -124,7 +121,7 @@ impl Subject for LocalSubject<'_> {
             let continuations = ask
                 .continuations
                 .iter()
-                .map(|continuation| Ok(self.split(&ask.prompt, continuation)?.1))
+                .map(|text| self.continuation(&ask.prompt, prompt.len(), text))
                 .collect::<Result<_>>()?;
             requests.push(LikelihoodRequest {
                 prompt,

@@ -6,4 +6,4 @@ pub mod plan;
 pub mod schedule;
 pub mod train;
 
-pub use train::{Anchors, Summary, Trained, train};
+pub use train::{Anchors, Summary, train};

@@ -97,11 +97,8 @@ pub struct Summary {
     pub validation: Vec<(usize, f64)>,
 }
 
-/// A finished run.
-pub type Trained = Summary;
-
 /// Trains `method` in place.
-pub fn train(task: &Task<'_>, method: &mut dyn Method, listener: &dyn Listener) -> Result<Trained> {
+pub fn train(task: &Task<'_>, method: &mut dyn Method, listener: &dyn Listener) -> Result<Summary> {
     let settings = task.hyperparameters;
     let plan = plan(task)?;
     let steps = plan.steps.len();
