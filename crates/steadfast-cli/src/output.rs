@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 use std::io::{self, Write};
+use steadfast::reports::results::Change;
 use steadfast::{Error, Result};
 
 /// Writes to stdout. A reader that has gone away (`… | head`) is no failure.
@@ -22,6 +23,22 @@ pub fn json(document: &impl Serialize) -> Result<()> {
     let text = serde_json::to_string_pretty(document)
         .map_err(|cause| Error::bug("the answer has no JSON form").because(cause))?;
     write(&format!("{text}\n"))
+}
+
+/// Heads of the columns that [`change`] fills.
+pub const CHANGE: [&str; 6] = ["before", "after", "net change", "95% interval", "p", "n"];
+
+/// A change as cells of a table, with so many decimals.
+pub fn change(change: &Change, decimals: usize) -> Vec<String> {
+    let [low, high] = change.ci95;
+    vec![
+        format!("{:.decimals$}", change.before),
+        format!("{:.decimals$}", change.after),
+        format!("{:+.decimals$}", change.net_change),
+        format!("{low:+.decimals$} … {high:+.decimals$}"),
+        format!("{:.3}", change.p),
+        change.n.to_string(),
+    ]
 }
 
 /// Columns for people: the first flush left, the others flush right.

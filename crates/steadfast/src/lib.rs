@@ -10,6 +10,7 @@
 //! typed [`error`]s.
 
 pub mod conversations;
+pub mod digest;
 pub mod error;
 pub mod evaluation;
 pub mod events;

@@ -5,14 +5,13 @@
 
 pub mod arm;
 pub mod assemble;
-pub mod base;
 pub mod data;
 pub mod measuring;
 pub mod replies;
 
 use crate::evaluation::measurement::Measurement;
 use crate::events::{Event, Listener};
-use crate::models::Adapter;
+use crate::models::{Adapter, LanguageModel, resolve};
 use crate::reports;
 use crate::reports::results::{Results, Training};
 use crate::runs::folder::RunFolder;
@@ -20,6 +19,7 @@ use crate::runs::store::Store;
 use crate::runs::{atomic, manifest};
 use crate::settings::{MeasureSettings, StudySettings, TuneSettings};
 use crate::{Error, Result};
+use candle_core::Device;
 use std::path::PathBuf;
 
 /// What a study leaves behind.
@@ -42,7 +42,7 @@ pub struct TuneOutcome {
 
 /// Trains each arm, measures before and after, reports.
 pub fn run(settings: &StudySettings, listener: &dyn Listener) -> Result<StudyOutcome> {
-    let located = base::locate(settings.base.as_deref(), listener)?;
+    let located = resolve::locate(settings.base.as_deref(), listener)?;
     let mut inputs = manifest::inputs(settings)?;
     inputs.insert("base".into(), located.sha256.clone());
     let mut folder = RunFolder::open(settings, inputs)?;
@@ -55,7 +55,7 @@ pub fn run(settings: &StudySettings, listener: &dyn Listener) -> Result<StudyOut
             results: Results::read(&folder.results())?,
         });
     }
-    let base = base::load(&located)?;
+    let base = LanguageModel::load(&located, &Device::Cpu)?;
     let store = Store::new(settings.runs.join("store"));
     let suites = measuring::suites(&settings.suites, 0)?;
     measuring::preview(&base, &suites, settings.generation.max_tokens, listener)?;
@@ -122,8 +122,8 @@ pub fn run(settings: &StudySettings, listener: &dyn Listener) -> Result<StudyOut
 
 /// Trains one arm.
 pub fn tune(settings: &TuneSettings, listener: &dyn Listener) -> Result<TuneOutcome> {
-    let located = base::locate(settings.base.as_deref(), listener)?;
-    let base = base::load(&located)?;
+    let located = resolve::locate(settings.base.as_deref(), listener)?;
+    let base = LanguageModel::load(&located, &Device::Cpu)?;
     std::fs::create_dir_all(&settings.output)
         .map_err(|cause| Error::file("create", &settings.output, cause))?;
     let store = Store::new(settings.output.join("store"));
@@ -154,10 +154,10 @@ pub fn tune(settings: &TuneSettings, listener: &dyn Listener) -> Result<TuneOutc
 pub fn measure(settings: &MeasureSettings, listener: &dyn Listener) -> Result<Measurement> {
     let suites = measuring::limited(&settings.suites, settings.limit, settings.seed)?;
     let adapter = settings.adapter.as_deref().map(Adapter::read).transpose()?;
-    let located = base::locate(settings.model.as_deref(), listener)?;
-    let base = base::load(&located)?;
+    let located = resolve::locate(settings.model.as_deref(), listener)?;
+    let base = LanguageModel::load(&located, &Device::Cpu)?;
     if let Some(adapter) = &adapter {
-        base::check_adapter(&base, adapter)?;
+        base.decoder.check_adapter(adapter)?;
     }
     let samples = measuring::fresh(
         &base,

@@ -7,7 +7,6 @@ use clap::Args;
 use std::path::PathBuf;
 use steadfast::Result;
 use steadfast::evaluation::measurement::{Comparison, compare};
-use steadfast::reports::results::Change;
 
 /// The flags of `compare`.
 #[derive(Args, Debug)]
@@ -31,16 +30,7 @@ pub fn run(arguments: &Arguments, global: Global) -> Result<()> {
 
 /// Axes first, then every metric.
 pub fn table(comparison: &Comparison) -> Table {
-    let mut table = Table::new(&[
-        "metric",
-        "before",
-        "after",
-        "net change",
-        "95% interval",
-        "p",
-        "n",
-        "unscored",
-    ]);
+    let mut table = Table::new(&[&["metric"], &output::CHANGE[..], &["unscored"]].concat());
     let axes = comparison
         .axes
         .iter()
@@ -50,20 +40,10 @@ pub fn table(comparison: &Comparison) -> Table {
         .iter()
         .map(|(name, change)| (format!("  {name}"), change));
     for (name, change) in axes.chain(metrics) {
-        table.row(row(name, change));
+        let mut row = vec![name];
+        row.extend(output::change(change, 2));
+        row.push(change.unscored.to_string());
+        table.row(row);
     }
     table
-}
-
-fn row(name: String, change: &Change) -> Vec<String> {
-    vec![
-        name,
-        format!("{:.2}", change.before),
-        format!("{:.2}", change.after),
-        format!("{:+.2}", change.net_change),
-        format!("{:+.2} … {:+.2}", change.ci95[0], change.ci95[1]),
-        format!("{:.3}", change.p),
-        change.n.to_string(),
-        change.unscored.to_string(),
-    ]
 }

@@ -9,7 +9,8 @@ use serde::Serialize;
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use steadfast::Result;
-use steadfast::conversations::chat::{self, Summary};
+use steadfast::conversations::chat;
+use steadfast::conversations::summary::{Summary, summarize};
 use steadfast::models::{LanguageModel, resolve};
 
 /// The flags of `data check`.
@@ -47,7 +48,7 @@ pub fn run(arguments: &Arguments, global: Global) -> Result<()> {
     let model = model.as_ref().map(|model| (model, model.config.context));
     let answer = Answer {
         file: &arguments.file,
-        summary: chat::summarize(&conversations, model)?,
+        summary: summarize(&conversations, model)?,
     };
     if global.json {
         return output::json(&answer);

@@ -67,31 +67,15 @@ pub fn run(arguments: Arguments, global: Global) -> Result<()> {
 }
 
 fn table(results: &Results) -> Table {
-    let mut table = Table::new(&[
-        "arm",
-        "axis",
-        "before",
-        "after",
-        "net change",
-        "95% interval",
-        "p",
-        "n",
-    ]);
+    let mut table = Table::new(&[&["arm", "axis"], &output::CHANGE[..]].concat());
     for arm in &results.arms {
         for axis in Axis::ALL {
             let Some(change) = arm.axes.get(axis.name()) else {
                 continue;
             };
-            table.row(vec![
-                arm.name.clone(),
-                axis.name().to_owned(),
-                format!("{:.1}", change.before),
-                format!("{:.1}", change.after),
-                format!("{:+.1}", change.net_change),
-                format!("{:+.1} … {:+.1}", change.ci95[0], change.ci95[1]),
-                format!("{:.3}", change.p),
-                change.n.to_string(),
-            ]);
+            let mut row = vec![arm.name.clone(), axis.name().to_owned()];
+            row.extend(output::change(change, 1));
+            table.row(row);
         }
     }
     table

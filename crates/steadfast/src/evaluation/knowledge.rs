@@ -249,84 +249,28 @@ fn best(values: &[f64]) -> Option<usize> {
 mod tests {
     use super::*;
     use crate::evaluation::Axis;
+    use crate::evaluation::scripted::{Scripted, suite, texts};
 
-    /// Says what it was told to, and likes a continuation the more the shorter it is a byte: `-1` a
-    /// token of one byte. `liked` has probability 1 and is greedy.
-    struct Scripted {
-        replies: Vec<&'static str>,
-        liked: &'static str,
-    }
-
-    impl Subject for Scripted {
-        fn replies(
-            &self,
-            prompts: &[Prompt],
-            _: usize,
-            on_done: &mut dyn FnMut(usize),
-        ) -> Result<Vec<String>> {
-            assert_eq!(prompts.len(), self.replies.len());
-            on_done(prompts.len());
-            Ok(self
-                .replies
-                .iter()
-                .map(|reply| (*reply).to_owned())
-                .collect())
-        }
-
-        fn likelihoods(
-            &self,
-            asks: &[Ask],
-            on_done: &mut dyn FnMut(usize),
-        ) -> Result<Vec<Vec<Likelihood>>> {
-            on_done(asks.len());
-            let one = |ask: &Ask, text: &String| {
-                // A beginning is judged by itself: all of them end alike.
-                let liked = text.trim() == self.liked
-                    || matches!(&ask.prompt, Prompt::Text(before) if before == self.liked);
-                Likelihood {
-                    log_probability: if liked {
-                        0.0
-                    } else {
-                        -(text.trim().len() as f64)
-                    },
-                    tokens: text.trim().len(),
-                    greedy: liked,
-                }
-            };
-            Ok(asks
-                .iter()
-                .map(|ask| {
-                    ask.continuations
-                        .iter()
-                        .map(|text| one(ask, text))
-                        .collect()
-                })
-                .collect())
+    /// Likes a continuation the less the longer it is: `-1` a token of one byte. `liked` has
+    /// probability 1 and is greedy.
+    fn likes(liked: &'static str) -> impl Fn(&Ask, &str) -> Likelihood {
+        move |ask, text| {
+            // A beginning is judged by itself: all of them end alike.
+            let liked = text.trim() == liked
+                || matches!(&ask.prompt, Prompt::Text(before) if before == liked);
+            let tokens = text.trim().len();
+            Likelihood {
+                log_probability: if liked { 0.0 } else { -(tokens as f64) },
+                tokens,
+                greedy: liked,
+            }
         }
     }
 
-    fn owned(texts: &[&str]) -> Vec<String> {
-        texts.iter().map(|text| (*text).to_owned()).collect()
-    }
-
-    fn measured(tasks: Vec<Task>, subject: &Scripted) -> (Vec<Sample>, Vec<usize>) {
-        let items = tasks
-            .into_iter()
-            .enumerate()
-            .map(|(id, task)| Item {
-                id: id.to_string(),
-                cluster: id.to_string(),
-                group: None,
-                task,
-            })
-            .collect();
-        let suite = Suite {
-            name: "s".into(),
-            axis: Axis::Knowledge,
-            items,
-        };
+    fn measured(tasks: Vec<Task>, subject: &dyn Subject) -> (Vec<Sample>, Vec<usize>) {
         let mut heard = Vec::new();
         let options = Options { max_tokens: 8 };
+        let suite = suite(Axis::Knowledge, tasks);
         let samples = measure(&suite, subject, &options, &mut |done| heard.push(done)).unwrap();
         (samples, heard)
     }
@@ -335,16 +279,16 @@ mod tests {
     fn every_form_gets_its_own_answers_back() {
         let choice = |answer| Task::Choice {
             question: "Which?".into(),
-            choices: owned(&["red", "blue", "green"]),
+            choices: texts(&["red", "blue", "green"]),
             answer,
         };
         let short = |answer: &str| Task::ShortAnswer {
             question: "Capital?".into(),
             answer: answer.into(),
-            aliases: owned(&["Lutetia"]),
+            aliases: texts(&["Lutetia"]),
         };
         let beginnings = |answer| Task::Beginnings {
-            context_options: owned(&["cold", "blue"]),
+            context_options: texts(&["cold", "blue"]),
             continuation: "it ran".into(),
             answer,
         };
@@ -364,10 +308,7 @@ mod tests {
                 response: "green".into(),
             },
         ];
-        let subject = Scripted {
-            replies: vec!["It was Lutetia.", "Rome"],
-            liked: "blue",
-        };
+        let subject = Scripted::new(&["It was Lutetia.", "Rome"], likes("blue"));
         let (samples, heard) = measured(tasks, &subject);
         let accuracy: Vec<Option<f64>> = samples
             .iter()
@@ -395,14 +336,11 @@ mod tests {
             },
             Task::Choice {
                 question: "Which?".into(),
-                choices: owned(&["one", "two"]),
+                choices: texts(&["one", "two"]),
                 answer: 0,
             },
         ];
-        let subject = Scripted {
-            replies: Vec::new(),
-            liked: "",
-        };
+        let subject = Scripted::new(&[], likes(""));
         let (samples, _) = measured(tasks, &subject);
         assert_eq!(samples[0].scores["accuracy"], None);
         assert_eq!(samples[1].scores["accuracy"], Some(1.0));

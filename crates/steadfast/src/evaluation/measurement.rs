@@ -149,6 +149,21 @@ impl Measurement {
     }
 }
 
+/// Each axis's own number (points) over the samples of one model, without an interval.
+pub fn axis_values(samples: &[Sample]) -> BTreeMap<Axis, f64> {
+    let paired: Vec<&Sample> = samples.iter().collect();
+    columns(samples, &paired)
+        .into_iter()
+        .filter_map(|(counted, column)| match counted {
+            Counted::Axis(axis) => {
+                let strata = column.strata(&counted, |pair| pair.after);
+                Some((axis, statistics::stratified_mean(&strata)))
+            }
+            Counted::Suite { .. } => None,
+        })
+        .collect()
+}
+
 impl Column {
     fn scored(&self) -> usize {
         self.suites.values().map(Vec::len).sum()

@@ -9,6 +9,8 @@ pub mod measurement;
 pub mod proficiency;
 pub mod safety;
 pub mod scorers;
+#[cfg(test)]
+mod scripted;
 pub mod statistics;
 pub mod subject;
 pub mod suites;

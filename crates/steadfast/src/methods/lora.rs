@@ -2,9 +2,9 @@
 
 use super::{Method, Parameters, Penalty};
 use crate::Result;
+use crate::digest;
 use crate::models::adapter::{Adapter, AdapterGradients, LowRank};
 use crate::models::decoder::Decoder;
-use crate::runs::store::digest;
 use crate::settings::arm::Hyperparameters;
 use candle_core::{Device, Tensor};
 use rand::{RngExt, SeedableRng};
@@ -99,7 +99,7 @@ pub(crate) fn uniform(
     device: &Device,
 ) -> Result<Tensor> {
     let mut random = ChaCha8Rng::seed_from_u64(seed);
-    let stream = u64::from_str_radix(&digest(name)[..16], 16).unwrap_or_default();
+    let stream = u64::from_str_radix(&digest::of(name)[..16], 16).unwrap_or_default();
     random.set_stream(stream);
     let values: Vec<f32> = (0..shape.0 * shape.1)
         .map(|_| random.random_range(-bound..bound))

@@ -185,8 +185,9 @@ impl ModelConfig {
         })
     }
 
-    /// Numbers that cannot belong to a model are refused before anything is allocated.
-    fn check(&self) -> Result<()> {
+    /// What cannot belong to a model of a supported kind is refused before anything is allocated.
+    pub fn check(&self) -> Result<()> {
+        supported(&self.architecture)?;
         let positive = [
             self.hidden_size,
             self.intermediate_size,
@@ -197,21 +198,20 @@ impl ModelConfig {
             self.vocabulary,
             self.context,
         ];
-        if positive.contains(&0) {
-            return Err(Error::user("a dimension of the model is 0"));
-        }
-        if !self.heads.is_multiple_of(self.key_value_heads) {
-            return Err(Error::user(format!(
+        let mistake = if positive.contains(&0) {
+            "a dimension of the model is 0".to_owned()
+        } else if !self.heads.is_multiple_of(self.key_value_heads) {
+            format!(
                 "{} query heads do not share {} key heads evenly",
                 self.heads, self.key_value_heads
-            )));
-        }
-        if !self.head_size.is_multiple_of(2) {
-            return Err(Error::user(
-                "the head size is odd: rotary positions need pairs",
-            ));
-        }
-        Ok(())
+            )
+        } else if !self.head_size.is_multiple_of(2) {
+            "the head size is odd: rotary positions need pairs".to_owned()
+        } else {
+            return Ok(());
+        };
+        Err(Error::user(mistake)
+            .hint("the config or metadata may be damaged: fetch the model again"))
     }
 }
 

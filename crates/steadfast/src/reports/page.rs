@@ -31,7 +31,7 @@ pub struct Notes {
     pub suites: Vec<SuiteNote>,
     /// The score of guessing, in points, by axis name or `<suite>/<metric>`.
     pub chance: BTreeMap<String, f64>,
-    /// How well the constructive-reply scorer agrees with people.
+    /// How well the constructive-reply scorer agrees with the labelled replies.
     pub agreement: Option<Agreement>,
     /// Further caveats, a sentence each.
     pub caveats: Vec<String>,
@@ -50,10 +50,10 @@ pub struct SuiteNote {
     pub source: String,
 }
 
-/// Agreement of the constructive-reply scorer with hand labels.
+/// Agreement of the constructive-reply scorer with the labelled replies.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Agreement {
-    /// Replies labelled by hand.
+    /// Labelled replies that it was checked on.
     pub replies: usize,
     /// Share of equal labels, 0 to 1.
     pub agreement: f64,

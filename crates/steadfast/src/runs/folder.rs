@@ -95,16 +95,11 @@ impl RunFolder {
         Ok(())
     }
 
-    /// The folder of a stage's artefacts, made if absent (`base`, `retain`).
-    pub fn stage(&self, name: &str) -> Result<PathBuf> {
-        let path = self.path.join(name);
-        fs::create_dir_all(&path).map_err(|cause| Error::file("make", &path, cause))?;
-        Ok(path)
-    }
-
     /// The folder of one arm under one seed, made if absent.
     pub fn arm(&self, name: &str, seed: u64) -> Result<PathBuf> {
-        self.stage(&format!("arms/{name}-seed{seed}"))
+        let path = self.path.join(format!("arms/{name}-seed{seed}"));
+        fs::create_dir_all(&path).map_err(|cause| Error::file("make", &path, cause))?;
+        Ok(path)
     }
 
     /// `results.json`.
@@ -115,11 +110,6 @@ impl RunFolder {
     /// `report.html`.
     pub fn report(&self) -> PathBuf {
         self.path.join("report.html")
-    }
-
-    /// The folder of the figures.
-    pub fn figures(&self) -> PathBuf {
-        self.path.join("figures")
     }
 }
 

@@ -1,7 +1,7 @@
 //! `manifest.json`: what a run was asked to do, and on which inputs.
 
 use super::atomic;
-use crate::models::resolve::sha256_of;
+use crate::digest::{hexadecimal, of_file};
 use crate::settings::StudySettings;
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
@@ -114,10 +114,6 @@ fn feed(hash: &mut Sha256, part: &str) {
     hash.update(part.as_bytes());
 }
 
-fn hexadecimal(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
 /// SHA-256 of each file or folder that the settings name, by its path as written.
 pub fn inputs(settings: &StudySettings) -> Result<BTreeMap<String, String>> {
     let mut paths: Vec<&Path> = Vec::new();
@@ -139,7 +135,7 @@ pub fn inputs(settings: &StudySettings) -> Result<BTreeMap<String, String>> {
 /// SHA-256 of a file's bytes, or of the names and bytes of all files in a folder, in order.
 pub fn digest(path: &Path) -> Result<String> {
     if !path.is_dir() {
-        return sha256_of(path);
+        return of_file(path);
     }
     let mut names = Vec::new();
     for entry in fs::read_dir(path).map_err(|cause| Error::file("read", path, cause))? {

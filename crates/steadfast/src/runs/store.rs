@@ -5,11 +5,11 @@
 //! computed again and not believed.
 
 use super::atomic;
+use crate::digest;
 use crate::events::{Event, Listener};
 use crate::{Error, Result};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use sha2::{Digest, Sha256};
 use std::path::{Path, PathBuf};
 
 /// Part of every key: a change of what a stage means makes old artefacts unreachable, not wrong.
@@ -65,7 +65,7 @@ impl Store {
             .map_err(|cause| Error::file("create", &self.folder, cause))?;
         atomic::write(
             &path,
-            format!("{}\n{payload}\n", digest(&payload)).as_bytes(),
+            format!("{}\n{payload}\n", digest::of(&payload)).as_bytes(),
         )?;
         serde_json::from_str(&payload).map_err(|cause| {
             Error::bug(format!("the result of {stage} cannot be read back")).because(cause)
@@ -86,17 +86,9 @@ impl Store {
                 }
             })
             .collect();
-        let key = digest(format!("{FORMAT}\n{stage}\n{inputs}"));
+        let key = digest::of(format!("{FORMAT}\n{stage}\n{inputs}"));
         Ok(self.folder.join(format!("{name}-{}.json", &key[..16])))
     }
-}
-
-/// SHA-256 of `text`, in hexadecimal.
-pub fn digest(text: impl AsRef<[u8]>) -> String {
-    Sha256::digest(text.as_ref())
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
 }
 
 /// `None`: not there. An error says in words what is damaged.
@@ -108,7 +100,7 @@ fn read<T: DeserializeOwned>(path: &Path) -> std::result::Result<Option<T>, Stri
     };
     let (expected, payload) = text.split_once('\n').ok_or("it has no digest")?;
     let payload = payload.trim_end_matches('\n');
-    if digest(payload) != expected {
+    if digest::of(payload) != expected {
         return Err("its digest does not match".into());
     }
     serde_json::from_str(payload)

@@ -68,7 +68,8 @@ pub enum Length {
     Epochs(f64),
 }
 
-/// The linear layers of a decoder block, by the names that transformers gives them.
+/// The linear layers of a decoder block, in the order data flows through them, by the names that
+/// transformers gives them.
 pub const PROJECTIONS: [&str; 7] = [
     "q_proj",
     "k_proj",
@@ -158,6 +159,12 @@ pub struct Hyperparameters {
 }
 
 impl Hyperparameters {
+    /// Sets r; α follows it, so that the adapter's scale stays what it was.
+    pub fn set_rank(&mut self, rank: usize) {
+        self.alpha *= rank as f64 / self.rank as f64;
+        self.rank = rank;
+    }
+
     /// The defaults of a method. `null-space` trains only B, and so bears a higher learning rate.
     pub fn defaults(method: MethodName, length: Length) -> Self {
         Self {

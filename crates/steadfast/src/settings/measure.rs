@@ -2,7 +2,7 @@
 
 use super::presets::Preset;
 use super::recipe::shipped_suites;
-use super::study::{SHIPPED_SUITES, SuiteSettings};
+use super::study::SuiteSettings;
 use super::suggest;
 use crate::evaluation::suites;
 use crate::{Error, Result};
@@ -68,7 +68,7 @@ impl MeasureSettings {
         let mut names = BTreeSet::new();
         let mut suites = Vec::new();
         for text in &flags.suites {
-            match suite(text, flags.limit) {
+            match suite(text) {
                 Ok(suite) if !names.insert(suite.name.clone()) => mistakes.push(
                     Error::user(format!("two suites are called `{}`", suite.name))
                         .field("--suite")
@@ -96,7 +96,7 @@ impl MeasureSettings {
 }
 
 /// `NAME` is a shipped suite; `NAME=PATH` is read from there.
-fn suite(text: &str, limit: Option<usize>) -> Result<SuiteSettings> {
+fn suite(text: &str) -> Result<SuiteSettings> {
     let (name, path) = match text.split_once('=') {
         Some((name, path)) => (name, Some(PathBuf::from(path))),
         None => (text, None),
@@ -107,9 +107,9 @@ fn suite(text: &str, limit: Option<usize>) -> Result<SuiteSettings> {
                 .field("--suite")
                 .hint(format!(
                     "{} To read one of your own, write NAME=PATH",
-                    match suggest::nearest(name, SHIPPED_SUITES) {
+                    match suggest::nearest(name, suites::MEASURED) {
                         Some(near) => format!("did you mean `{near}`?"),
-                        None => format!("one of: {}.", SHIPPED_SUITES.join(", ")),
+                        None => format!("one of: {}.", suites::MEASURED.join(", ")),
                     }
                 )))
         }
@@ -122,7 +122,7 @@ fn suite(text: &str, limit: Option<usize>) -> Result<SuiteSettings> {
         _ => Ok(SuiteSettings {
             name: name.to_owned(),
             path,
-            limit,
+            limit: None,
         }),
     }
 }

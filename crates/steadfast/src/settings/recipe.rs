@@ -6,8 +6,7 @@ use super::arm::{
 };
 use super::presets::{Preset, Scale};
 use super::study::{
-    DataSettings, DataSource, GenerationSettings, RetainSettings, SHIPPED_SUITES, StudySettings,
-    SuiteSettings,
+    DataSettings, DataSource, GenerationSettings, RetainSettings, StudySettings, SuiteSettings,
 };
 use super::suggest;
 use super::table::{Bounds, Section, Source};
@@ -278,9 +277,7 @@ fn hyperparameters(
     let method_or_lora = method.unwrap_or(MethodName::Lora);
     let mut settings = Hyperparameters::defaults(method_or_lora, Length::Steps(1));
     if let Some(rank) = section.size("rank", 1) {
-        // α follows r where only r is set, so that the adapter's scale stays what it was.
-        settings.alpha *= rank as f64 / settings.rank as f64;
-        settings.rank = rank;
+        settings.set_rank(rank);
     }
     set(
         &mut settings.alpha,
@@ -413,7 +410,7 @@ fn suites(root: &Section<'_, '_>, scale: &Scale) -> Vec<SuiteSettings> {
                 "the suite has no name".to_owned(),
                 format!(
                     "a shipped one ({}), or any with a `path`",
-                    SHIPPED_SUITES.join(", ")
+                    suites::MEASURED.join(", ")
                 ),
             );
         }
@@ -428,7 +425,7 @@ fn suites(root: &Section<'_, '_>, scale: &Scale) -> Vec<SuiteSettings> {
                     format!("no shipped suite is called `{name}`"),
                     format!(
                         "{}, or add a `path` to read it from",
-                        suggest::hint(&name, &SHIPPED_SUITES).trim_end_matches('?')
+                        suggest::hint(&name, &suites::MEASURED).trim_end_matches('?')
                     ),
                 );
             }
@@ -453,7 +450,7 @@ fn suites(root: &Section<'_, '_>, scale: &Scale) -> Vec<SuiteSettings> {
 /// Every shipped suite under one limit; those that stand beside an axis's own number get half of it.
 pub fn shipped_suites(limit: Option<usize>) -> Vec<SuiteSettings> {
     let beside = |name: &str| matches!(name, "requests" | "general_short" | "general_open");
-    SHIPPED_SUITES
+    suites::MEASURED
         .iter()
         .map(|name| SuiteSettings {
             name: (*name).to_owned(),

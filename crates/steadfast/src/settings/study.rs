@@ -72,17 +72,6 @@ impl RetainSettings {
     }
 }
 
-/// The shipped suites that are measured where none is named: all but those that settings are chosen on.
-pub const SHIPPED_SUITES: [&str; 7] = [
-    "booking",
-    "statements",
-    "requests",
-    "general_choice",
-    "general_cloze",
-    "general_short",
-    "general_open",
-];
-
 /// A whole study, validated.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct StudySettings {

@@ -114,8 +114,7 @@ impl TuneSettings {
         };
         let mut hyperparameters = Hyperparameters::defaults(method, length);
         if let Some(rank) = flags.rank {
-            hyperparameters.alpha *= rank as f64 / hyperparameters.rank as f64;
-            hyperparameters.rank = rank;
+            hyperparameters.set_rank(rank);
         }
         if let Some(learning_rate) = flags.learning_rate {
             hyperparameters.learning_rate = learning_rate;

@@ -2,6 +2,7 @@
 
 use super::data::Conversations;
 use super::replies::OwnReply;
+use crate::digest;
 use crate::events::{Event, Listener};
 use crate::methods::Method;
 use crate::methods::lora::Lora;
@@ -9,10 +10,8 @@ use crate::methods::moments::Moments;
 use crate::methods::null_space::NullSpace;
 use crate::models::LanguageModel;
 use crate::models::adapter::TENSOR_FILE;
-use crate::models::resolve::sha256_of;
 use crate::reports::results::{LayerDisturbance, Training};
 use crate::runs::atomic;
-use crate::runs::store::digest;
 use crate::settings::{ArmSettings, MethodName, NullSpaceSettings, Subspace};
 use crate::training::train::{Anchor, Anchors, Summary, Task, train as run_loop};
 use crate::{Error, Result};
@@ -122,7 +121,7 @@ pub fn train(work: &Work<'_>) -> Result<TrainedArm> {
     };
     let record_of = Record {
         run,
-        adapter_sha256: sha256_of(&adapter.join(TENSOR_FILE))?,
+        adapter_sha256: digest::of_file(&adapter.join(TENSOR_FILE))?,
         training,
         disturbance,
         summary,
@@ -151,8 +150,8 @@ fn finished(
 ) -> Option<TrainedArm> {
     let text = std::fs::read_to_string(record).ok()?;
     let record: Record = serde_json::from_str(&text).ok()?;
-    let whole =
-        sha256_of(&adapter.join(TENSOR_FILE)).is_ok_and(|digest| digest == record.adapter_sha256);
+    let whole = digest::of_file(&adapter.join(TENSOR_FILE))
+        .is_ok_and(|digest| digest == record.adapter_sha256);
     if record.run != run || !whole {
         return None;
     }
@@ -176,7 +175,7 @@ fn identity(work: &Work<'_>) -> Result<String> {
         work.retain_tokens,
     );
     serde_json::to_string(&inputs)
-        .map(digest)
+        .map(digest::of)
         .map_err(|cause| Error::bug("an arm has no JSON form").because(cause))
 }
 

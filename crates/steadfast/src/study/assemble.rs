@@ -3,7 +3,7 @@
 use super::arm::TrainedArm;
 use crate::evaluation::Axis;
 use crate::evaluation::items::Suite;
-use crate::evaluation::measurement::{Comparison, Measurement, Sample, compare_samples};
+use crate::evaluation::measurement::{Comparison, Sample, axis_values, compare_samples};
 use crate::evaluation::scorers::constructive;
 use crate::events::{Event, Listener};
 use crate::models::resolve::Located;
@@ -35,16 +35,12 @@ pub struct Outcome<'a> {
 
 /// Says where each axis of a model stands.
 pub fn announce(name: &str, samples: &[Sample], listener: &dyn Listener) {
-    let measured = Measurement::new(name, None, samples.to_vec(), 0);
-    for axis in Axis::ALL {
-        let number = format!("{}/{}", axis.name(), axis.metric());
-        if let Some(metric) = measured.metrics.get(&number) {
-            listener.on(Event::AxisMeasured {
-                arm: name.to_owned(),
-                axis,
-                value: metric.value,
-            });
-        }
+    for (axis, value) in axis_values(samples) {
+        listener.on(Event::AxisMeasured {
+            arm: name.to_owned(),
+            axis,
+            value,
+        });
     }
 }
 

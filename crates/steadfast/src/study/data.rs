@@ -2,9 +2,9 @@
 
 use crate::conversations::tokens::{Example, example};
 use crate::conversations::{Conversation, chat, dialogues};
+use crate::digest;
 use crate::evaluation::suites::booking_conversations;
 use crate::models::LanguageModel;
-use crate::runs::store::digest;
 use crate::settings::{DataSettings, DataSource};
 use crate::{Error, Result};
 use std::io::{BufRead, BufReader};
@@ -67,7 +67,7 @@ pub fn read(settings: &DataSettings, base: &LanguageModel, seed: u64) -> Result<
         .map(|example| format!("{:?}{:?}\n", example.tokens, example.learn))
         .collect();
     Ok(Conversations {
-        digest: digest(format!("{held_out}\n{text}")),
+        digest: digest::of(format!("{held_out}\n{text}")),
         training: examples,
         validation,
     })

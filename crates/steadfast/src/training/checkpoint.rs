@@ -5,9 +5,9 @@
 //! kill leaves it whole or absent; a damaged one is passed over for the one before it.
 
 use super::optimizer::AdamW;
+use crate::digest;
 use crate::events::{Event, Listener};
 use crate::methods::Parameters;
-use crate::models::resolve::sha256_of;
 use crate::runs::atomic;
 use crate::{Error, Result};
 use candle_core::{Device, Tensor};
@@ -94,7 +94,7 @@ impl Checkpoint {
         let state = State {
             format: FORMAT.into(),
             run: run.into(),
-            tensors: crate::runs::store::digest(&bytes),
+            tensors: digest::of(&bytes),
             weight_decay,
             progress: self.progress.clone(),
         };
@@ -151,7 +151,7 @@ impl Checkpoint {
             return Ok(None);
         }
         let tensors = path.join(TENSORS);
-        if sha256_of(&tensors)? != state.tensors {
+        if digest::of_file(&tensors)? != state.tensors {
             return Err(Error::user("its digest does not match").at(&tensors));
         }
         let mut groups: BTreeMap<String, Parameters> = BTreeMap::new();

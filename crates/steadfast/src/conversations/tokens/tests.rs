@@ -1,11 +1,11 @@
 use super::*;
 use crate::conversations::dialogues;
+use crate::evaluation::suites::shared_data;
 use crate::events::Silent;
 use crate::models::language_model::read_template;
 use crate::models::resolve;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
 
 #[derive(serde::Deserialize)]
 struct Golden {
@@ -44,25 +44,11 @@ fn ids_and_masks_equal_those_made_with_transformers() {
     }
 }
 
-/// The shared data, or `None` with a note where a machine has none.
-fn shared_data() -> Option<PathBuf> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-    let candidates = [
-        std::env::var_os("STEADFAST_DATA").map(PathBuf::from),
-        Some(root.join("../shared/data")),
-        // A worktree lies one folder deeper.
-        Some(root.join("../../shared/data")),
-    ];
-    let found = candidates.into_iter().flatten().find(|path| path.is_dir());
-    if found.is_none() {
-        eprintln!("skipped: no shared data (set STEADFAST_DATA to its folder)");
-    }
-    found
-}
-
 #[test]
 fn public_dialogues_have_the_digests_made_with_transformers() {
-    let Some(data) = shared_data() else { return };
+    let Some(data) = shared_data::folder() else {
+        return;
+    };
     let golden = include_str!("../../../../../tests/golden/dialogues.json");
     let golden: BTreeMap<String, BTreeMap<String, String>> = serde_json::from_str(golden).unwrap();
     let (tokenizer, template) = format();

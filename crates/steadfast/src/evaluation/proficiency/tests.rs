@@ -1,49 +1,14 @@
 use super::*;
 use crate::evaluation::items::Step;
-use std::cell::RefCell;
+use crate::evaluation::scripted::Scripted;
 
-/// Says what it was told to say, and gives each token of a reference −2 nats.
-struct Scripted {
-    replies: Vec<&'static str>,
-    asked: RefCell<Vec<Prompt>>,
-}
-
-impl Subject for Scripted {
-    fn replies(
-        &self,
-        prompts: &[Prompt],
-        max_tokens: usize,
-        on_done: &mut dyn FnMut(usize),
-    ) -> Result<Vec<String>> {
-        assert_eq!(max_tokens, 48);
-        self.asked.borrow_mut().extend_from_slice(prompts);
-        for done in 1..=prompts.len() {
-            on_done(done);
-        }
-        Ok(self
-            .replies
-            .iter()
-            .map(|reply| (*reply).to_string())
-            .collect())
-    }
-
-    fn likelihoods(
-        &self,
-        asks: &[Ask],
-        on_done: &mut dyn FnMut(usize),
-    ) -> Result<Vec<Vec<Likelihood>>> {
-        on_done(asks.len());
-        Ok(asks
-            .iter()
-            .map(|ask| {
-                let tokens = ask.continuations[0].split_whitespace().count();
-                vec![Likelihood {
-                    log_probability: -2.0 * tokens as f64,
-                    tokens,
-                    greedy: false,
-                }]
-            })
-            .collect())
+/// Each word of a reference is a token of −2 nats.
+fn two_nats_a_word(_: &Ask, text: &str) -> Likelihood {
+    let tokens = text.split_whitespace().count();
+    Likelihood {
+        log_probability: -2.0 * tokens as f64,
+        tokens,
+        greedy: false,
     }
 }
 
@@ -97,15 +62,13 @@ fn suite() -> Suite {
 
 #[test]
 fn a_scripted_subject_is_scored_item_by_item() {
-    let subject = Scripted {
-        replies: vec![
-            "How many nights will you stay?",
-            "Which city?",
-            "Your room is booked, the reference number is QX81ZZ7.",
-            "",
-        ],
-        asked: RefCell::default(),
-    };
+    let replies = [
+        "How many nights will you stay?",
+        "Which city?",
+        "Your room is booked, the reference number is QX81ZZ7.",
+        "",
+    ];
+    let subject = Scripted::new(&replies, two_nats_a_word);
     let mut heard = Vec::new();
     let samples = measure(
         &suite(),
@@ -137,6 +100,7 @@ fn a_scripted_subject_is_scored_item_by_item() {
     assert_eq!(samples[1].labels["expected"], "ask(nights|city)");
     assert_eq!(samples[0].prompt, "A room in Oslo from 4 May.");
     assert_eq!(subject.asked.borrow().len(), 4);
+    assert!(subject.asked.borrow().iter().all(|(_, most)| *most == 48));
     assert!(heard.is_sorted() && heard.last() == Some(&4), "{heard:?}");
 }
 
@@ -147,10 +111,7 @@ fn another_kind_of_item_is_a_mistake_with_a_hint() {
         context: "The".into(),
         continuation: " end".into(),
     };
-    let subject = Scripted {
-        replies: Vec::new(),
-        asked: RefCell::default(),
-    };
+    let subject = Scripted::new(&[], two_nats_a_word);
     let error = measure(&suite, &subject, &Options::default(), &mut |_| {}).unwrap_err();
     assert!(error.message.contains("right") && error.hint.is_some());
 }

@@ -11,10 +11,11 @@ mod reading;
 mod rows;
 mod sampling;
 #[cfg(test)]
-mod shared_data;
+pub(crate) mod shared_data;
 
 pub use builtin::{
-    RetainPrompt, booking_conversations, builtin, builtin_names, drift_prompts, retain_prompts,
+    MEASURED, RetainPrompt, booking_conversations, builtin, builtin_names, drift_prompts,
+    retain_prompts,
 };
 pub use counterspeech::{CounterSpeech, agreeing_replies, constructive_replies};
 pub use forms::Form;

@@ -6,7 +6,7 @@ use crate::evaluation::items::Task;
 use std::path::{Path, PathBuf};
 
 /// The shared data, or `None` with a note where a machine has none.
-fn folder() -> Option<PathBuf> {
+pub(crate) fn folder() -> Option<PathBuf> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let candidates = [
         std::env::var_os("STEADFAST_DATA").map(PathBuf::from),

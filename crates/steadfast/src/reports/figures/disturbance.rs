@@ -3,22 +3,12 @@
 use super::{Figure, Palette, heading};
 use crate::reports::results::{Arm, Results};
 use crate::reports::svg::{self, Anchor, Element, label, line, rectangle};
+use crate::settings::arm::PROJECTIONS;
 use std::collections::BTreeMap;
 
 const LEFT: f64 = 62.0;
 const RIGHT: f64 = 12.0;
 const ROW: f64 = 14.0;
-
-/// The modules of a decoder layer in the order data flows through them.
-const ORDER: [&str; 7] = [
-    "q_proj",
-    "k_proj",
-    "v_proj",
-    "o_proj",
-    "gate_proj",
-    "up_proj",
-    "down_proj",
-];
 
 /// Splits `model.layers.3.self_attn.q_proj` into 3 and `q_proj`; paths without a number are layer 0.
 fn place(path: &str) -> (usize, &str) {
@@ -34,8 +24,8 @@ fn place(path: &str) -> (usize, &str) {
 }
 
 fn rank(module: &str) -> (usize, &str) {
-    let place = ORDER.iter().position(|name| *name == module);
-    (place.unwrap_or(ORDER.len()), module)
+    let place = PROJECTIONS.iter().position(|name| *name == module);
+    (place.unwrap_or(PROJECTIONS.len()), module)
 }
 
 /// A share of the layer's output power, in few characters.
