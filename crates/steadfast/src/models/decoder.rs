@@ -60,6 +60,17 @@ impl Cache {
     pub fn length(&self) -> usize {
         self.layers.first().map_or(0, LayerCache::length)
     }
+
+    /// A copy with room for `capacity` tokens in all.
+    pub fn with_capacity(&self, capacity: usize) -> Self {
+        Self {
+            layers: self
+                .layers
+                .iter()
+                .map(|layer| layer.with_capacity(capacity))
+                .collect(),
+        }
+    }
 }
 
 /// What the sequences of a pass go on from.

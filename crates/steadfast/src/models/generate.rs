@@ -119,6 +119,7 @@ fn reply_tokens(
         return Ok(replies);
     }
     let batch = options.batch.max(1);
+    let (shared, beginning) = read_beginning(decoder, adapter, prompts)?;
     let mut waiting = 0;
     let mut finished = 0;
     let mut active: Vec<Active> = Vec::new();
@@ -126,12 +127,14 @@ fn reply_tokens(
     loop {
         // New prompts come in a few at a time: reading one alone would make thin products.
         let free = batch - active.len();
-        if waiting < prompts.len() && (active.is_empty() || free >= batch.div_ceil(4)) {
+        let few = batch.div_ceil(4).min(prompts.len() - waiting);
+        if waiting < prompts.len() && (active.is_empty() || free >= few) {
             let mut lengths = Vec::new();
             let mut tokens: Vec<u32> = Vec::new();
             while waiting < prompts.len()
                 && lengths.len() < free
-                && (lengths.is_empty() || tokens.len() + prompts[waiting].len() <= PROMPT_ROWS)
+                && (lengths.is_empty()
+                    || tokens.len() + prompts[waiting].len() - shared <= PROMPT_ROWS)
             {
                 let prompt = &prompts[waiting];
                 // The last token is never read, so a reply may end one past the context.
@@ -145,9 +148,9 @@ fn reply_tokens(
                     last: 0,
                     limit,
                 });
-                caches.push(decoder.cache(prompt.len() + limit));
-                lengths.push(prompt.len());
-                tokens.extend_from_slice(prompt);
+                caches.push(beginning.with_capacity(prompt.len() + limit));
+                lengths.push(prompt.len() - shared);
+                tokens.extend_from_slice(&prompt[shared..]);
                 waiting += 1;
             }
             let old = active.len() - lengths.len();
@@ -191,6 +194,30 @@ fn reply_tokens(
             }
         }
     }
+}
+
+/// Reads the beginning that all prompts share (a system prompt, say) once for all of them. At least
+/// the last token of each prompt is left, since it predicts the reply's first.
+fn read_beginning(
+    decoder: &Decoder,
+    adapter: Option<&Adapter>,
+    prompts: &[Vec<u32>],
+) -> Result<(usize, Cache)> {
+    let shared = match prompts {
+        [first, rest @ ..] if !rest.is_empty() => {
+            rest.iter().fold(first.len() - 1, |so_far, one| {
+                let same = first.iter().zip(one).take_while(|(a, b)| a == b).count();
+                so_far.min(same).min(one.len() - 1)
+            })
+        }
+        _ => 0,
+    };
+    let mut caches = [decoder.cache(shared)];
+    if shared > 0 {
+        decoder.extend(&prompts[0][..shared], &[shared], &mut caches, adapter)?;
+    }
+    let [beginning] = caches;
+    Ok((shared, beginning))
 }
 
 /// Sets the newest token of each sequence from its final hidden state, [sequences, hidden].

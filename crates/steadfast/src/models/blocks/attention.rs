@@ -53,8 +53,9 @@ impl Heads {
 }
 
 /// Keys and values of one sequence at one layer, [kv heads, capacity, size] each.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct LayerCache {
+    heads: Heads,
     keys: Vec<f32>,
     values: Vec<f32>,
     capacity: usize,
@@ -66,6 +67,7 @@ impl LayerCache {
     pub fn new(heads: Heads, capacity: usize) -> Self {
         let floats = heads.key_value * capacity * heads.size;
         Self {
+            heads,
             keys: vec![0.0; floats],
             values: vec![0.0; floats],
             capacity,
@@ -78,23 +80,26 @@ impl LayerCache {
         self.length
     }
 
-    fn grow(&mut self, heads: Heads, capacity: usize) {
-        let mut larger = Self::new(heads, capacity);
-        let (old, new) = (self.capacity * heads.size, capacity * heads.size);
-        let held = self.length * heads.size;
-        for head in 0..heads.key_value {
-            larger.keys[head * new..][..held].copy_from_slice(&self.keys[head * old..][..held]);
-            larger.values[head * new..][..held].copy_from_slice(&self.values[head * old..][..held]);
+    /// A copy with room for `capacity` tokens.
+    pub fn with_capacity(&self, capacity: usize) -> Self {
+        let capacity = capacity.max(self.length);
+        let mut copy = Self::new(self.heads, capacity);
+        let size = self.heads.size;
+        let (old, new) = (self.capacity * size, capacity * size);
+        let held = self.length * size;
+        for head in 0..self.heads.key_value {
+            copy.keys[head * new..][..held].copy_from_slice(&self.keys[head * old..][..held]);
+            copy.values[head * new..][..held].copy_from_slice(&self.values[head * old..][..held]);
         }
-        larger.length = self.length;
-        *self = larger;
+        copy.length = self.length;
+        copy
     }
 
     /// Appends the keys and values of `rows` (whole rows of the shared buffer).
     pub fn append(&mut self, heads: Heads, rows: &[f32]) {
         let count = rows.len() / heads.width();
         if self.length + count > self.capacity {
-            self.grow(heads, (self.length + count).max(2 * self.capacity));
+            *self = self.with_capacity((self.length + count).max(2 * self.capacity));
         }
         for (row, at) in rows.chunks_exact(heads.width()).zip(self.length..) {
             for head in 0..heads.key_value {

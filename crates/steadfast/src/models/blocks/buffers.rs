@@ -8,36 +8,78 @@ use candle_core::{CpuStorage, DType, Storage, StorageRef, Tensor};
 use std::ops::{Deref, DerefMut};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// Most floats a pool holds on to (2 GiB); beyond it memory goes back to the system.
-const MOST_FLOATS_KEPT: usize = 1 << 29;
-
 /// Free buffers, shared by the clones of the pool.
+///
+/// Free and used memory together never exceed the most that was ever in use at once (but for
+/// rounding): batches of mixed lengths would otherwise leave behind a set of buffers each.
 #[derive(Clone, Debug, Default)]
 pub struct Pool {
-    free: Arc<Mutex<Vec<Vec<f32>>>>,
+    store: Arc<Mutex<Store>>,
+}
+
+#[derive(Debug, Default)]
+struct Store {
+    /// In the order in which they came back.
+    free: Vec<Vec<f32>>,
+    free_floats: usize,
+    used_floats: usize,
+    most_used: usize,
+}
+
+/// The next of four lengths an octave: batches of nearly the same length share their buffers.
+fn rounded(length: usize) -> usize {
+    let grain = (length.max(64).next_power_of_two() / 8).max(1);
+    length.next_multiple_of(grain)
+}
+
+impl Store {
+    fn take(&mut self, length: usize) -> Vec<f32> {
+        let wanted = rounded(length);
+        // Half as much again may be wasted, so that buffers of neighbouring lengths serve each other.
+        let fitting = self
+            .free
+            .iter()
+            .enumerate()
+            .filter(|(_, data)| data.len() >= wanted && data.len() <= wanted + wanted / 2)
+            .min_by_key(|(_, data)| data.len())
+            .map(|(index, _)| index);
+        let data = match fitting {
+            Some(index) => {
+                let data = self.free.swap_remove(index);
+                self.free_floats -= data.len();
+                data
+            }
+            None => {
+                let room = self.most_used.max(self.used_floats + wanted);
+                while self.used_floats + self.free_floats + wanted > room
+                    && let Some(oldest) = (!self.free.is_empty()).then(|| self.free.remove(0))
+                {
+                    self.free_floats -= oldest.len();
+                }
+                vec![0.0; wanted]
+            }
+        };
+        self.used_floats += data.len();
+        self.most_used = self.most_used.max(self.used_floats);
+        data
+    }
+
+    fn give_back(&mut self, data: Vec<f32>) {
+        self.used_floats -= data.len();
+        self.free_floats += data.len();
+        self.free.push(data);
+    }
 }
 
 impl Pool {
-    fn lock(&self) -> MutexGuard<'_, Vec<Vec<f32>>> {
-        self.free.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Store> {
+        self.store.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A buffer of `length` floats with unspecified contents: the taker writes every one of them.
     pub fn take(&self, length: usize) -> Buffer {
-        let mut free = self.lock();
-        let fitting = free
-            .iter()
-            .enumerate()
-            .filter(|(_, data)| data.len() >= length && data.len() / 2 <= length)
-            .min_by_key(|(_, data)| data.len())
-            .map(|(index, _)| index);
-        let data = match fitting {
-            Some(index) => free.swap_remove(index),
-            None => vec![0.0; length],
-        };
-        drop(free);
         Buffer {
-            data,
+            data: self.lock().take(length),
             length,
             pool: self.clone(),
         }
@@ -69,11 +111,7 @@ impl DerefMut for Buffer {
 impl Drop for Buffer {
     fn drop(&mut self) {
         let data = std::mem::take(&mut self.data);
-        let mut free = self.pool.lock();
-        let held: usize = free.iter().map(Vec::len).sum();
-        if held + data.len() <= MOST_FLOATS_KEPT {
-            free.push(data);
-        }
+        self.pool.lock().give_back(data);
     }
 }
 
@@ -137,21 +175,42 @@ pub fn matrix<'a>(tensor: &'a Tensor, shape: (usize, usize), name: &str) -> Resu
 mod tests {
     use super::*;
     use candle_core::Device;
+    use proptest::prelude::*;
 
     #[test]
     fn a_dropped_buffer_is_handed_out_again() {
         let pool = Pool::default();
         let mut first = pool.take(1000);
         first[999] = 7.0;
+        let pages = first.data.as_ptr();
         drop(first);
         let second = pool.take(900);
         assert_eq!(second.len(), 900);
-        assert_eq!(second.data.len(), 1000, "the pages are the first buffer's");
-        assert_eq!(
-            pool.take(100).data.len(),
-            100,
+        assert_eq!(second.data.as_ptr(), pages);
+        assert!(
+            pool.take(100).data.len() < 150,
             "too large a buffer is not wasted on it"
         );
+    }
+
+    proptest! {
+        #[test]
+        fn free_and_used_memory_never_exceed_the_most_that_was_in_use(
+            lengths in prop::collection::vec(0usize..5000, 1..80),
+        ) {
+            let pool = Pool::default();
+            let mut held = Vec::new();
+            for length in lengths {
+                if length % 3 == 0 {
+                    held.clear();
+                }
+                held.push(pool.take(length));
+                let store = pool.lock();
+                prop_assert!(store.used_floats + store.free_floats <= store.most_used);
+                let free: usize = store.free.iter().map(Vec::len).sum();
+                prop_assert_eq!(free, store.free_floats);
+            }
+        }
     }
 
     #[test]

@@ -7,13 +7,14 @@ use super::buffers::{Buffer, Pool};
 use super::lanes::{
     add_scaled, exponential, exponentials, maximum, sum_of_exponentials, vectorized,
 };
-use super::product::{set, whole, whole_mut};
+use super::product::whole_mut;
+use super::tiles::{Back, Panels, Rows, Through, back, through};
 use crate::conversations::packing::Target;
 use crate::{Error, Result};
 use rayon::prelude::*;
 
-/// Rows whose logits exist at once: 25 MB for a vocabulary of 49 thousand.
-const ROWS: usize = 128;
+/// Rows whose logits exist at once: 50 MB for a vocabulary of 49 thousand.
+const ROWS: usize = 256;
 
 /// The frozen head: logits = hidden·weightᵀ.
 #[derive(Clone, Copy)]
@@ -35,12 +36,11 @@ impl Head<'_> {
     /// Writes logits [rows, vocabulary] of `hidden` [rows, width].
     pub fn logits(&self, hidden: &[f32], logits: &mut [f32]) {
         let (rows, vocabulary) = (hidden.len() / self.width, self.vocabulary());
-        set(
-            whole_mut(logits, rows, vocabulary),
-            1.0,
-            whole(hidden, rows, self.width),
-            whole(self.weight, vocabulary, self.width).transpose(),
-        );
+        let term = Through {
+            panels: &Panels::pack(self.pool, hidden, self.width),
+            weights: Rows::of(self.weight, self.width),
+        };
+        through(whole_mut(logits, rows, vocabulary), false, &[term]);
     }
 
     /// Logits [count, vocabulary] of the given rows of `hidden`.
@@ -64,12 +64,11 @@ impl Head<'_> {
     ) {
         let count = rows.len();
         let mut gathered = self.pool.take(count * self.width);
-        set(
-            whole_mut(&mut gathered, count, self.width),
-            1.0,
-            whole(logit_gradients, count, self.vocabulary()),
-            whole(self.weight, self.vocabulary(), self.width),
-        );
+        let term = Back {
+            left: Rows::of(logit_gradients, self.vocabulary()),
+            right: Rows::of(self.weight, self.width),
+        };
+        back(whole_mut(&mut gathered, count, self.width), &[term]);
         for (from, row) in gathered.chunks_exact(self.width).zip(rows) {
             let to = &mut gradient[row as usize * self.width..][..self.width];
             add_scaled(to, 1.0, from);

@@ -2,7 +2,7 @@
 
 use super::attention::{self, Heads, LayerCache, Outcome, Segment};
 use super::buffers::{Buffer, Floats, Pool};
-use super::linear::{BorrowedAdapter, LinearGroup};
+use super::linear::{BorrowedAdapter, KeptNarrow, LinearGroup};
 use super::rotary::{Rotary, Turn};
 use super::{gated, norm};
 use crate::Result;
@@ -64,6 +64,7 @@ pub struct KeptLayer {
     log_sums: Buffer,
     middle: Buffer,
     gate_up: Buffer,
+    narrow: [KeptNarrow; 4],
 }
 
 fn observe_input(
@@ -95,7 +96,7 @@ impl Layer {
         norm::forward(&input, &weight, pass.epsilon, &mut normed);
         observe_input(observe, &self.queries_keys_values, &normed)?;
         let mut queries_keys_values = pool.take(rows * heads.width());
-        self.queries_keys_values.forward(
+        let shared_narrow = self.queries_keys_values.forward(
             &normed,
             adapter,
             false,
@@ -121,21 +122,24 @@ impl Layer {
         observe_input(observe, &self.output, &attended)?;
         let mut middle = pool.take(input.len());
         middle.copy_from_slice(&input);
-        self.output
+        let output_narrow = self
+            .output
             .forward(&attended, adapter, true, pool, &mut middle)?;
 
         let weight = Floats::of(&self.feed_forward_norm)?;
         norm::forward(&middle, &weight, pass.epsilon, &mut normed);
         observe_input(observe, &self.gate_up, &normed)?;
         let mut gate_up = pool.take(rows * self.gate_up.outputs);
-        self.gate_up
+        let gate_up_narrow = self
+            .gate_up
             .forward(&normed, adapter, false, pool, &mut gate_up)?;
         let mut activated = pool.take(rows * self.down.inputs);
         gated::forward(&gate_up, self.down.inputs, &mut activated);
         observe_input(observe, &self.down, &activated)?;
         let mut output = normed;
         output.copy_from_slice(&middle);
-        self.down
+        let down_narrow = self
+            .down
             .forward(&activated, adapter, true, pool, &mut output)?;
         let kept = KeptLayer {
             input,
@@ -144,6 +148,7 @@ impl Layer {
             log_sums,
             middle,
             gate_up,
+            narrow: [shared_narrow, output_narrow, gate_up_narrow, down_narrow],
         };
         Ok((output, kept))
     }
@@ -193,11 +198,13 @@ impl Layer {
         let (heads, pool, adapter) = (pass.heads, pass.pool, pass.adapter);
         let rows = pass.positions.len();
         let intermediate = self.down.inputs;
+        let [shared_narrow, output_narrow, gate_up_narrow, down_narrow] = &kept.narrow;
         let mut activated = pool.take(rows * intermediate);
         gated::forward(&kept.gate_up, intermediate, &mut activated);
         let mut gradient_activated = pool.take(rows * intermediate);
         self.down.backward(
             &activated,
+            down_narrow,
             &gradient,
             adapter,
             pool,
@@ -219,6 +226,7 @@ impl Layer {
         norm::forward(&kept.middle, &weight, pass.epsilon, &mut normed);
         self.gate_up.backward(
             &normed,
+            gate_up_narrow,
             &gradient_gate_up,
             adapter,
             pool,
@@ -237,6 +245,7 @@ impl Layer {
         let mut gradient_attended = pool.take(rows * heads.query_width());
         self.output.backward(
             &kept.attended,
+            output_narrow,
             &gradient,
             adapter,
             pool,
@@ -266,6 +275,7 @@ impl Layer {
         norm::forward(&kept.input, &weight, pass.epsilon, &mut normed);
         self.queries_keys_values.backward(
             &normed,
+            shared_narrow,
             &gradient_shared,
             adapter,
             pool,

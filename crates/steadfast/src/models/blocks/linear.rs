@@ -1,7 +1,8 @@
 //! Linear layers that share an input, with the low-rank change of an adapter on top.
 
-use super::buffers::{Floats, Pool, matrix};
-use super::product::{add, block, block_mut, set, whole, whole_mut};
+use super::buffers::{Buffer, Floats, Pool, matrix};
+use super::product::{block_mut, whole_mut};
+use super::tiles::{Back, Panels, Rows, Through, across, back, narrow, through};
 use crate::models::adapter::{Adapter, AdapterGradients};
 use crate::{Error, Result};
 use candle_core::{Device, Tensor};
@@ -82,7 +83,14 @@ impl<'a> BorrowedAdapter<'a> {
     }
 }
 
+/// What the backward of a group needs besides its input: s·x·Aᵀ of each adapted layer.
+pub type KeptNarrow = Vec<Option<Panels>>;
+
 impl LinearGroup {
+    fn weights<'a>(&self, weight: &'a [f32], part: &Part) -> Rows<'a> {
+        Rows::of(weight, self.inputs).from_row(part.start)
+    }
+
     /// Writes (or adds, with `accumulate`) y [rows, outputs] for x [rows, inputs].
     pub fn forward(
         &self,
@@ -91,74 +99,78 @@ impl LinearGroup {
         accumulate: bool,
         pool: &Pool,
         y: &mut [f32],
-    ) -> Result<()> {
+    ) -> Result<KeptNarrow> {
         let rows = x.len() / self.inputs;
         let weight = Floats::of(&self.weight)?;
-        let left = whole(x, rows, self.inputs);
-        let right = whole(&weight, self.outputs, self.inputs).transpose();
-        let product = if accumulate { add } else { set };
-        product(whole_mut(y, rows, self.outputs), 1.0, left, right);
+        let panels = Panels::pack(pool, x, self.inputs);
+        let adapted = |part: &Part| adapter.modules.contains_key(part.path.as_str());
+        if !self.parts.iter().any(adapted) {
+            let term = Through {
+                panels: &panels,
+                weights: Rows::of(&weight, self.inputs),
+            };
+            through(whole_mut(y, rows, self.outputs), accumulate, &[term]);
+            return Ok(Vec::new());
+        }
+        let mut kept = Vec::with_capacity(self.parts.len());
         for part in &self.parts {
+            let frozen = Through {
+                panels: &panels,
+                weights: self.weights(&weight, part),
+            };
+            let to = block_mut(y, rows, self.outputs, part.start, part.outputs);
             let Some(module) = adapter.modules.get(part.path.as_str()) else {
+                through(to, accumulate, &[frozen]);
+                kept.push(None);
                 continue;
             };
-            let mut thin = pool.take(rows * module.rank);
-            set(
-                whole_mut(&mut thin, rows, module.rank),
-                1.0,
-                left,
-                whole(&module.a, module.rank, self.inputs).transpose(),
-            );
-            add(
-                block_mut(y, rows, self.outputs, part.start, part.outputs),
-                module.scale,
-                whole(&thin, rows, module.rank),
-                whole(&module.b, part.outputs, module.rank).transpose(),
-            );
+            let into = Through {
+                panels: &panels,
+                weights: Rows::of(&module.a, self.inputs),
+            };
+            let middle = narrow(pool, into, module.rank, module.scale);
+            let change = Through {
+                panels: &middle,
+                weights: Rows::of(&module.b, module.rank),
+            };
+            through(to, accumulate, &[frozen, change]);
+            kept.push(Some(middle));
         }
-        Ok(())
+        Ok(kept)
     }
 
     /// From the gradient of y: writes that of x to `gradient_x` where asked for, and puts those of
-    /// the adapter's moving tensors into `gradients`. `x` is the forward's input.
+    /// the adapter's moving tensors into `gradients`. `x` is the forward's input, `kept` what it gave.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "the backward of a product needs its operands"
+    )]
     pub fn backward(
         &self,
         x: &[f32],
+        kept: &KeptNarrow,
         gradient_y: &[f32],
         adapter: &BorrowedAdapter<'_>,
         pool: &Pool,
-        mut gradient_x: Option<&mut [f32]>,
+        gradient_x: Option<&mut [f32]>,
         gradients: &mut AdapterGradients,
     ) -> Result<()> {
         let rows = x.len() / self.inputs;
-        if let Some(gradient_x) = gradient_x.as_deref_mut() {
-            let weight = Floats::of(&self.weight)?;
-            set(
-                whole_mut(gradient_x, rows, self.inputs),
-                1.0,
-                whole(gradient_y, rows, self.outputs),
-                whole(&weight, self.outputs, self.inputs),
-            );
-        }
-        for part in &self.parts {
+        let gradient_y = Rows::of(gradient_y, self.outputs);
+        // s·∂y·B of each adapted layer: what goes on through A.
+        let mut middles: Vec<(Buffer, &BorrowedLowRank<'_>)> = Vec::new();
+        for (index, part) in self.parts.iter().enumerate() {
             let Some(module) = adapter.modules.get(part.path.as_str()) else {
                 continue;
             };
             let (rank, scale) = (module.rank, module.scale);
-            let a = whole(&module.a, rank, self.inputs);
-            let b = whole(&module.b, part.outputs, rank);
-            let gradient_part = block(gradient_y, rows, self.outputs, part.start, part.outputs);
-            let x = whole(x, rows, self.inputs);
-            let mut thin = pool.take(rows * rank);
+            let of_part = gradient_y.columns(part.start, part.outputs);
             if module.train_b {
-                set(whole_mut(&mut thin, rows, rank), 1.0, x, a.transpose());
-                let mut gradient_b = vec![0.0; part.outputs * rank];
-                set(
-                    whole_mut(&mut gradient_b, part.outputs, rank),
-                    scale,
-                    gradient_part.transpose(),
-                    whole(&thin, rows, rank),
-                );
+                let Some(Some(middle)) = kept.get(index) else {
+                    return Err(Error::bug(format!("{} kept nothing", part.path)));
+                };
+                let middle = middle.unpack(pool);
+                let gradient_b = across(of_part, Rows::of(&middle, rank), rows, 1.0);
                 gradients.insert(
                     format!("{}.lora_B", part.path),
                     Tensor::from_vec(gradient_b, (part.outputs, rank), &Device::Cpu)?,
@@ -167,24 +179,37 @@ impl LinearGroup {
             if !module.train_a && gradient_x.is_none() {
                 continue;
             }
-            set(whole_mut(&mut thin, rows, rank), scale, gradient_part, b);
-            let thin = whole(&thin, rows, rank);
+            let mut middle = pool.take(rows * rank);
+            let term = Back {
+                left: of_part,
+                right: Rows::of(&module.b, rank),
+            };
+            back(whole_mut(&mut middle, rows, rank), &[term]);
+            for value in middle.iter_mut() {
+                *value *= scale;
+            }
             if module.train_a {
-                let mut gradient_a = vec![0.0; rank * self.inputs];
-                set(
-                    whole_mut(&mut gradient_a, rank, self.inputs),
-                    1.0,
-                    thin.transpose(),
-                    x,
-                );
+                let turned = across(Rows::of(x, self.inputs), Rows::of(&middle, rank), rows, 1.0);
                 gradients.insert(
                     format!("{}.lora_A", part.path),
-                    Tensor::from_vec(gradient_a, (rank, self.inputs), &Device::Cpu)?,
+                    Tensor::from_vec(turned, (self.inputs, rank), &Device::Cpu)?
+                        .t()?
+                        .contiguous()?,
                 );
             }
-            if let Some(gradient_x) = gradient_x.as_deref_mut() {
-                add(whole_mut(gradient_x, rows, self.inputs), 1.0, thin, a);
-            }
+            middles.push((middle, module));
+        }
+        if let Some(gradient_x) = gradient_x {
+            let weight = Floats::of(&self.weight)?;
+            let mut terms = vec![Back {
+                left: gradient_y,
+                right: Rows::of(&weight, self.inputs),
+            }];
+            terms.extend(middles.iter().map(|(middle, module)| Back {
+                left: Rows::of(middle, module.rank),
+                right: Rows::of(&module.a, self.inputs),
+            }));
+            back(whole_mut(gradient_x, rows, self.inputs), &terms);
         }
         Ok(())
     }

@@ -2,8 +2,8 @@
 //! backward needs.
 //!
 //! Activations are row-major f32 slices `[rows, width]`, one row a token, borrowed from a
-//! [`buffers::Pool`] so that a training step reuses the pages of the step before. Matrix products
-//! go through [`product`]; element-wise loops through [`lanes`], which gives them the widest
+//! [`buffers::Pool`] so that a training step reuses the pages of the step before. Large matrix
+//! products are [`tiles`], small ones go through [`product`]; element-wise loops through [`lanes`], which gives them the widest
 //! vector instructions the machine has.
 
 pub mod attention;
@@ -16,3 +16,4 @@ pub mod linear;
 pub mod norm;
 pub mod product;
 pub mod rotary;
+pub mod tiles;

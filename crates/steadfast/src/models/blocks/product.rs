@@ -1,4 +1,5 @@
-//! Matrix products of row-major slices, through faer.
+//! Matrix products of row-major slices, through faer: the small ones of attention and the sums of
+//! outer products of moments. The large ones go through [`super::tiles`].
 
 use faer::linalg::matmul::matmul;
 use faer::linalg::matmul::triangular::{self, BlockStructure};
@@ -55,12 +56,7 @@ const GRAIN: usize = 48;
 
 /// destination = scale·left·right on all threads.
 pub fn set(to: MatMut<'_, f32>, scale: f32, left: MatRef<'_, f32>, right: MatRef<'_, f32>) {
-    spread(to, Accum::Replace, scale, left, right);
-}
-
-/// destination += scale·left·right on all threads.
-pub fn add(to: MatMut<'_, f32>, scale: f32, left: MatRef<'_, f32>, right: MatRef<'_, f32>) {
-    spread(to, Accum::Add, scale, left, right);
+    spread(to, scale, left, right);
 }
 
 /// Halves the destination until a piece is small enough, and leaves the pieces to whichever thread is
@@ -69,13 +65,7 @@ pub fn add(to: MatMut<'_, f32>, scale: f32, left: MatRef<'_, f32>, right: MatRef
 /// faer's own threads meet at barriers: on a machine that does anything else, each product waits for
 /// the thread that was put aside. The pieces depend on the shape alone, so one thread and many give
 /// the same bits.
-fn spread(
-    to: MatMut<'_, f32>,
-    accumulate: Accum,
-    scale: f32,
-    left: MatRef<'_, f32>,
-    right: MatRef<'_, f32>,
-) {
+fn spread(to: MatMut<'_, f32>, scale: f32, left: MatRef<'_, f32>, right: MatRef<'_, f32>) {
     let (rows, columns) = (to.nrows(), to.ncols());
     let work = rows * columns * left.ncols();
     let (longer, across) = if columns >= rows {
@@ -84,22 +74,22 @@ fn spread(
         (rows, false)
     };
     if work <= PIECE || longer < 2 * GRAIN {
-        return matmul(to, accumulate, left, right, scale, Par::Seq);
+        return matmul(to, Accum::Replace, left, right, scale, Par::Seq);
     }
     let middle = (longer / 2).next_multiple_of(GRAIN);
     if across {
         let (first, second) = to.split_at_col_mut(middle);
         let (one, other) = right.split_at_col(middle);
         rayon::join(
-            || spread(first, accumulate, scale, left, one),
-            || spread(second, accumulate, scale, left, other),
+            || spread(first, scale, left, one),
+            || spread(second, scale, left, other),
         );
     } else {
         let (first, second) = to.split_at_row_mut(middle);
         let (one, other) = left.split_at_row(middle);
         rayon::join(
-            || spread(first, accumulate, scale, one, right),
-            || spread(second, accumulate, scale, other, right),
+            || spread(first, scale, one, right),
+            || spread(second, scale, other, right),
         );
     }
 }
@@ -156,8 +146,8 @@ mod tests {
             let mut spread = vec![1.0; rows * columns];
             let mut here = spread.clone();
             let (left, right) = (whole(&left, rows, depth), whole(&right, depth, columns));
-            add(whole_mut(&mut spread, rows, columns), 0.5, left, right);
-            add_here(whole_mut(&mut here, rows, columns), 0.5, left, right);
+            set(whole_mut(&mut spread, rows, columns), 0.5, left, right);
+            set_here(whole_mut(&mut here, rows, columns), 0.5, left, right);
             let worst = spread
                 .iter()
                 .zip(&here)

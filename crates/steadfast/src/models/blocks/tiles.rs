@@ -1,0 +1,750 @@
+//! The matrix products of the hot path, cut into tiles that stay in registers.
+//!
+//! One side of a tile is a *panel*: [`WIDE`] numbers for each step of the sum, laid out in the order
+//! in which they are read. The other side is [`TALL`] rows read as they lie, each number of which is
+//! multiplied with the whole panel step. So only the smaller operand, or a strip of the larger that
+//! fits the nearest cache, is ever copied; weights are read where they are. A general product
+//! packs both sides anew each time, which for the few dozen rows of a generation step costs more
+//! than the arithmetic, and knows nothing of sums of products, which is what a layer with an
+//! adapter is: x·Wᵀ + (x·Aᵀ)·Bᵀ is one pass here, the output written once.
+//!
+//! Each output is summed in a fixed order, however the work is cut: one thread and many give the
+//! same bits. Sums of [`STEPS`] products are added to the total one by one, which keeps the rounding
+//! of long sums (the vocabulary is one) small.
+
+use super::buffers::{Buffer, Pool};
+use faer::MatMut;
+use pulp::{Simd, WithSimd};
+use rayon::prelude::*;
+
+/// Width of a panel: two AVX2 registers.
+const WIDE: usize = 16;
+/// Rows of a tile; with two registers each they leave four for the operands.
+const TALL: usize = 6;
+/// Pieces begin at multiples of this, which both sides of a tile divide.
+const GRAIN: usize = 48;
+/// Multiply-adds of one piece of a product: about a sixth of a millisecond on one core.
+const PIECE: usize = 8 << 20;
+/// Columns of one piece of [`back`] where there are many rows: its strips fit the second cache.
+const COLUMNS: usize = 2 * GRAIN;
+/// Rows of one piece of [`back`]: enough to be worth copying the strips.
+const ROWS: usize = 512;
+/// Panels that share the rows of a tile while these are in the nearest cache.
+const BLOCK: usize = 4;
+/// Steps of a strip: 16 KB, half of the nearest cache.
+const STEPS: usize = 256;
+
+/// A row-major matrix, or some columns of one.
+#[derive(Clone, Copy, Debug)]
+pub struct Rows<'a> {
+    data: &'a [f32],
+    stride: usize,
+    width: usize,
+}
+
+impl<'a> Rows<'a> {
+    /// All columns of a matrix that is `width` wide.
+    pub fn of(data: &'a [f32], width: usize) -> Self {
+        Self {
+            data,
+            stride: width,
+            width,
+        }
+    }
+
+    /// The `width` columns from `start`.
+    pub fn columns(self, start: usize, width: usize) -> Self {
+        Self {
+            data: &self.data[start.min(self.data.len())..],
+            stride: self.stride,
+            width,
+        }
+    }
+
+    /// The rows from `start` on.
+    pub fn from_row(self, start: usize) -> Self {
+        Self {
+            data: &self.data[(start * self.stride).min(self.data.len())..],
+            ..self
+        }
+    }
+
+    /// Width of a row.
+    pub fn width(self) -> usize {
+        self.width
+    }
+
+    #[inline(always)]
+    fn row(self, index: usize) -> &'a [f32] {
+        &self.data[index * self.stride..][..self.width]
+    }
+}
+
+/// Rows side by side, [`WIDE`] together: [rows / WIDE, depth, WIDE], the last filled with zeros.
+#[derive(Debug)]
+pub struct Panels {
+    data: Buffer,
+    rows: usize,
+    depth: usize,
+}
+
+impl Panels {
+    fn empty(pool: &Pool, rows: usize, depth: usize) -> Self {
+        Self {
+            data: pool.take(rows.div_ceil(WIDE) * depth * WIDE),
+            rows,
+            depth,
+        }
+    }
+
+    /// Copies x [rows, depth].
+    pub fn pack(pool: &Pool, x: &[f32], depth: usize) -> Self {
+        let mut panels = Self::empty(pool, x.len() / depth, depth);
+        panels
+            .data
+            .par_chunks_exact_mut(depth * WIDE)
+            .zip(x.par_chunks(depth * WIDE))
+            .for_each(|(panel, rows)| transpose(panel, rows, depth));
+        panels
+    }
+
+    /// The numbers as [rows, depth] again.
+    pub fn unpack(&self, pool: &Pool) -> Buffer {
+        let mut rows = pool.take(self.rows * self.depth);
+        for (index, row) in rows.chunks_exact_mut(self.depth).enumerate() {
+            let panel = self.panel(index / WIDE);
+            for (to, step) in row.iter_mut().zip(panel.chunks_exact(WIDE)) {
+                *to = step[index % WIDE];
+            }
+        }
+        rows
+    }
+
+    fn panel(&self, index: usize) -> &[f32] {
+        &self.data[index * self.depth * WIDE..][..self.depth * WIDE]
+    }
+}
+
+/// Writes up to [`WIDE`] rows as one panel.
+fn transpose(panel: &mut [f32], rows: &[f32], depth: usize) {
+    const STEPS: usize = 16;
+    if rows.len() < depth * WIDE {
+        panel.fill(0.0);
+    }
+    let (blocks, rest) = panel.as_chunks_mut::<{ STEPS * WIDE }>();
+    for (lane, row) in rows.chunks_exact(depth).enumerate() {
+        let (row_blocks, row_rest) = row.as_chunks::<STEPS>();
+        for (block, steps) in blocks.iter_mut().zip(row_blocks) {
+            for (step, value) in steps.iter().enumerate() {
+                block[step * WIDE + lane] = *value;
+            }
+        }
+        for (step, value) in row_rest.iter().enumerate() {
+            rest[step * WIDE + lane] = *value;
+        }
+    }
+}
+
+/// The sums of a tile as they lie in registers: V vectors for each of [`TALL`] rows.
+type Sums<S, const V: usize> = [[<S as Simd>::f32s; V]; TALL];
+
+/// Runs a piece of work with the vectors of this machine. A panel step is V of them.
+trait Tiled {
+    fn run<S: Simd, const V: usize>(self, simd: S);
+}
+
+struct Dispatch<Work>(Work);
+
+impl<Work: Tiled> WithSimd for Dispatch<Work> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        match S::F32_LANES {
+            16 => self.0.run::<S, 1>(simd),
+            8 => self.0.run::<S, 2>(simd),
+            4 => self.0.run::<S, 4>(simd),
+            _ => self.0.run::<S, WIDE>(simd),
+        }
+    }
+}
+
+fn run(work: impl Tiled) {
+    pulp::Arch::new().dispatch(Dispatch(work));
+}
+
+#[inline(always)]
+fn nothing<S: Simd, const V: usize>(simd: S) -> Sums<S, V> {
+    [[simd.splat_f32s(0.0); V]; TALL]
+}
+
+/// sums += rows × panel, over the whole depth of the panel.
+#[inline(always)]
+fn accumulate<S: Simd, const V: usize>(
+    simd: S,
+    panel: &[f32],
+    rows: [&[f32]; TALL],
+    sums: &mut Sums<S, V>,
+) {
+    let (steps, _) = S::as_simd_f32s(panel).0.as_chunks::<V>();
+    for (index, steps) in steps.chunks(STEPS).enumerate() {
+        let depth = steps.len();
+        let [a, b, c, d, e, f] = rows.map(|row| &row[index * STEPS..][..depth]);
+        let mut held = nothing::<S, V>(simd);
+        for (place, step) in steps.iter().enumerate() {
+            let factors = [a[place], b[place], c[place], d[place], e[place], f[place]];
+            add_step::<S, V>(simd, step, factors, &mut held);
+        }
+        add_sums::<S, V>(simd, &held, sums);
+    }
+}
+
+#[inline(always)]
+fn add_step<S: Simd, const V: usize>(
+    simd: S,
+    step: &[S::f32s; V],
+    factors: [f32; TALL],
+    sums: &mut Sums<S, V>,
+) {
+    for row in 0..TALL {
+        let factor = simd.splat_f32s(factors[row]);
+        for vector in 0..V {
+            sums[row][vector] = simd.mul_add_e_f32s(factor, step[vector], sums[row][vector]);
+        }
+    }
+}
+
+#[inline(always)]
+fn add_sums<S: Simd, const V: usize>(simd: S, more: &Sums<S, V>, sums: &mut Sums<S, V>) {
+    for row in 0..TALL {
+        for vector in 0..V {
+            sums[row][vector] = simd.add_f32s(sums[row][vector], more[row][vector]);
+        }
+    }
+}
+
+/// sums += columnsᵀ × panel: `wide` is read from the top, [`TALL`] columns from `column` on.
+#[inline(always)]
+fn accumulate_columns<S: Simd, const V: usize>(
+    simd: S,
+    panel: &[f32],
+    wide: Rows<'_>,
+    column: usize,
+    sums: &mut Sums<S, V>,
+) {
+    let (steps, _) = S::as_simd_f32s(panel).0.as_chunks::<V>();
+    for (rows, steps) in wide
+        .data
+        .chunks(wide.stride * STEPS)
+        .zip(steps.chunks(STEPS))
+    {
+        let mut held = nothing::<S, V>(simd);
+        for (row, step) in rows.chunks(wide.stride).zip(steps) {
+            add_step::<S, V>(simd, step, first_six(&row[column..]), &mut held);
+        }
+        add_sums::<S, V>(simd, &held, sums);
+    }
+}
+
+/// The first numbers of a row; what a short row lacks is not looked at afterwards.
+#[inline(always)]
+fn first_six(row: &[f32]) -> [f32; TALL] {
+    row.first_chunk().copied().unwrap_or_else(|| {
+        let mut six = [0.0; TALL];
+        six[..row.len()].copy_from_slice(row);
+        six
+    })
+}
+
+#[inline(always)]
+fn tile_of<S: Simd, const V: usize>(sums: &Sums<S, V>) -> [[f32; WIDE]; TALL] {
+    let mut tile = [[0.0f32; WIDE]; TALL];
+    for (to, sums) in tile.iter_mut().zip(sums) {
+        S::as_mut_simd_f32s(to).0.copy_from_slice(sums);
+    }
+    tile
+}
+
+#[inline(always)]
+fn sums_of<S: Simd, const V: usize>(simd: S, tile: &[[f32; WIDE]; TALL]) -> Sums<S, V> {
+    let mut sums = nothing::<S, V>(simd);
+    for (sums, from) in sums.iter_mut().zip(tile) {
+        sums.copy_from_slice(S::as_simd_f32s(from).0);
+    }
+    sums
+}
+
+/// One row of an output that lies row-major in memory.
+#[inline(always)]
+fn row_of<'a>(to: &'a mut MatMut<'_, f32>, index: usize) -> &'a mut [f32] {
+    match to.as_mut().row_mut(index).try_as_row_major_mut() {
+        Some(row) => row.as_slice_mut(),
+        // Outputs come from `product::block_mut`, which makes no others.
+        None => &mut [],
+    }
+}
+
+/// One product of a sum: panels [rows, depth] through weights [outputs, depth].
+#[derive(Clone, Copy, Debug)]
+pub struct Through<'a> {
+    /// What goes in.
+    pub panels: &'a Panels,
+    /// Row-major, an output a row.
+    pub weights: Rows<'a>,
+}
+
+/// to [rows, outputs] = (or += with `adding`) Σ panels·weightsᵀ, on all threads.
+pub fn through(to: MatMut<'_, f32>, adding: bool, terms: &[Through<'_>]) {
+    spread_through(ThroughPiece {
+        to,
+        first_panel: 0,
+        first_output: 0,
+        adding,
+        terms,
+    });
+}
+
+struct ThroughPiece<'a> {
+    to: MatMut<'a, f32>,
+    first_panel: usize,
+    first_output: usize,
+    adding: bool,
+    terms: &'a [Through<'a>],
+}
+
+fn spread_through(piece: ThroughPiece<'_>) {
+    let (rows, columns) = (piece.to.nrows(), piece.to.ncols());
+    let depth: usize = piece.terms.iter().map(|term| term.panels.depth).sum();
+    let across = columns >= rows;
+    let longer = rows.max(columns);
+    if rows * columns * depth <= PIECE || longer < 2 * GRAIN {
+        return run(piece);
+    }
+    let middle = (longer / 2).next_multiple_of(GRAIN);
+    let ThroughPiece {
+        to,
+        first_panel,
+        first_output,
+        adding,
+        terms,
+    } = piece;
+    let (one, other, panel, output) = if across {
+        let (one, other) = to.split_at_col_mut(middle);
+        (one, other, first_panel, first_output + middle)
+    } else {
+        let (one, other) = to.split_at_row_mut(middle);
+        (one, other, first_panel + middle / WIDE, first_output)
+    };
+    let piece = |to, first_panel, first_output| ThroughPiece {
+        to,
+        first_panel,
+        first_output,
+        adding,
+        terms,
+    };
+    let (one, other) = (
+        piece(one, first_panel, first_output),
+        piece(other, panel, output),
+    );
+    rayon::join(|| spread_through(one), || spread_through(other));
+}
+
+impl ThroughPiece<'_> {
+    /// Writes a tile, which holds an output a line, to rows of outputs.
+    #[inline(always)]
+    fn store(&mut self, row: usize, output: usize, count: usize, tile: &[[f32; WIDE]; TALL]) {
+        for lane in 0..WIDE.min(self.to.nrows() - row) {
+            let to = &mut row_of(&mut self.to, row + lane)[output..][..count];
+            for (to, line) in to.iter_mut().zip(tile) {
+                let before = if self.adding { *to } else { 0.0 };
+                *to = before + line[lane];
+            }
+        }
+    }
+}
+
+impl Tiled for ThroughPiece<'_> {
+    #[inline(always)]
+    fn run<S: Simd, const V: usize>(mut self, simd: S) {
+        let (rows, outputs) = (self.to.nrows(), self.to.ncols());
+        for block in (0..rows).step_by(BLOCK * WIDE) {
+            for output in (0..outputs).step_by(TALL) {
+                let count = TALL.min(outputs - output);
+                for row in (block..rows.min(block + BLOCK * WIDE)).step_by(WIDE) {
+                    let mut sums = nothing::<S, V>(simd);
+                    for term in self.terms {
+                        let first = self.first_output + output;
+                        let weights = [0, 1, 2, 3, 4, 5]
+                            .map(|index: usize| term.weights.row(first + index.min(count - 1)));
+                        let panel = term.panels.panel(self.first_panel + row / WIDE);
+                        accumulate(simd, panel, weights, &mut sums);
+                    }
+                    self.store(row, output, count, &tile_of::<S, V>(&sums));
+                }
+            }
+        }
+    }
+}
+
+/// scale·panels·weightsᵀ as panels again, for the narrow middle of an adapter.
+pub fn narrow(pool: &Pool, term: Through<'_>, outputs: usize, scale: f32) -> Panels {
+    let mut found = Panels::empty(pool, term.panels.rows, outputs);
+    found
+        .data
+        .par_chunks_exact_mut((outputs * WIDE).max(1))
+        .enumerate()
+        .for_each(|(index, to)| {
+            run(NarrowPiece {
+                to,
+                panel: term.panels.panel(index),
+                weights: term.weights,
+                scale,
+            });
+        });
+    found
+}
+
+struct NarrowPiece<'a> {
+    to: &'a mut [f32],
+    panel: &'a [f32],
+    weights: Rows<'a>,
+    scale: f32,
+}
+
+impl Tiled for NarrowPiece<'_> {
+    #[inline(always)]
+    fn run<S: Simd, const V: usize>(self, simd: S) {
+        for (block, to) in self.to.chunks_mut(TALL * WIDE).enumerate() {
+            let count = to.len() / WIDE;
+            let weights = [0, 1, 2, 3, 4, 5]
+                .map(|index: usize| self.weights.row(block * TALL + index.min(count - 1)));
+            let mut sums = nothing::<S, V>(simd);
+            accumulate(simd, self.panel, weights, &mut sums);
+            for (to, from) in to.chunks_exact_mut(WIDE).zip(tile_of::<S, V>(&sums)) {
+                for (to, from) in to.iter_mut().zip(from) {
+                    *to = self.scale * from;
+                }
+            }
+        }
+    }
+}
+
+/// One product of a sum: left [rows, depth] by right [depth, columns], both row-major.
+#[derive(Clone, Copy, Debug)]
+pub struct Back<'a> {
+    /// Gradients of outputs.
+    pub left: Rows<'a>,
+    /// Weights, an output a row.
+    pub right: Rows<'a>,
+}
+
+/// to [rows, columns] = Σ left·right, on all threads.
+pub fn back(to: MatMut<'_, f32>, terms: &[Back<'_>]) {
+    let (rows, columns) = (to.nrows(), to.ncols());
+    let depth: usize = terms.iter().map(|term| term.left.width).sum();
+    let across = columns > COLUMNS;
+    if rows * columns * depth <= PIECE || (!across && rows <= ROWS) {
+        return run(BackPiece { to, terms });
+    }
+    let longer = if across { columns } else { rows };
+    let middle = (longer / 2).next_multiple_of(GRAIN);
+    if across {
+        let (one, other) = to.split_at_col_mut(middle);
+        let right = |start: usize, width| -> Vec<Back<'_>> {
+            terms
+                .iter()
+                .map(|term| Back {
+                    left: term.left,
+                    right: term.right.columns(start, width),
+                })
+                .collect()
+        };
+        let (first, second) = (right(0, middle), right(middle, columns - middle));
+        rayon::join(|| back(one, &first), || back(other, &second));
+    } else {
+        let (one, other) = to.split_at_row_mut(middle);
+        let below: Vec<Back<'_>> = terms
+            .iter()
+            .map(|term| Back {
+                left: term.left.from_row(middle),
+                right: term.right,
+            })
+            .collect();
+        rayon::join(|| back(one, terms), || back(other, &below));
+    }
+}
+
+struct BackPiece<'a> {
+    to: MatMut<'a, f32>,
+    terms: &'a [Back<'a>],
+}
+
+/// Copies columns of `from`, [`WIDE`] together, as panels of `steps` steps: [columns / WIDE, steps, WIDE].
+#[inline(always)]
+fn pack_strips(strips: &mut [f32], from: Rows<'_>, first: usize, steps: usize) {
+    for (index, strip) in strips.chunks_exact_mut(steps * WIDE).enumerate() {
+        let start = index * WIDE;
+        for (step, to) in strip.as_chunks_mut::<WIDE>().0.iter_mut().enumerate() {
+            let row = &from.row(first + step)[start..];
+            match row.first_chunk::<WIDE>() {
+                Some(whole) => *to = *whole,
+                None => {
+                    *to = [0.0; WIDE];
+                    to[..row.len()].copy_from_slice(row);
+                }
+            }
+        }
+    }
+}
+
+impl Tiled for BackPiece<'_> {
+    #[inline(always)]
+    fn run<S: Simd, const V: usize>(mut self, simd: S) {
+        let (rows, columns) = (self.to.nrows(), self.to.ncols());
+        let mut strips = vec![0.0f32; columns.div_ceil(WIDE) * STEPS * WIDE];
+        let mut started = false;
+        for term in self.terms {
+            for first in (0..term.left.width).step_by(STEPS) {
+                let steps = STEPS.min(term.left.width - first);
+                let strips = &mut strips[..columns.div_ceil(WIDE) * steps * WIDE];
+                pack_strips(strips, term.right, first, steps);
+                for row in (0..rows).step_by(TALL) {
+                    let count = TALL.min(rows - row);
+                    let left = [0, 1, 2, 3, 4, 5].map(|index: usize| {
+                        &term.left.row(row + index.min(count - 1))[first..first + steps]
+                    });
+                    for (index, strip) in strips.chunks_exact(steps * WIDE).enumerate() {
+                        let column = index * WIDE;
+                        let width = WIDE.min(columns - column);
+                        let mut tile = [[0.0f32; WIDE]; TALL];
+                        if started {
+                            for (line, tile) in tile.iter_mut().take(count).enumerate() {
+                                let from = &row_of(&mut self.to, row + line)[column..][..width];
+                                tile[..width].copy_from_slice(from);
+                            }
+                        }
+                        let mut sums = sums_of::<S, V>(simd, &tile);
+                        accumulate(simd, strip, left, &mut sums);
+                        let tile = tile_of::<S, V>(&sums);
+                        for (line, tile) in tile.iter().take(count).enumerate() {
+                            row_of(&mut self.to, row + line)[column..][..width]
+                                .copy_from_slice(&tile[..width]);
+                        }
+                    }
+                }
+                started = true;
+            }
+        }
+        if !started {
+            self.to.fill(0.0);
+        }
+    }
+}
+
+/// scale·wideᵀ·narrow [wide's width, narrow's width], row-major: the gradient of an adapter's matrix.
+/// `rows` rows are summed over.
+pub fn across(wide: Rows<'_>, narrow: Rows<'_>, rows: usize, scale: f32) -> Vec<f32> {
+    let mut strips = vec![0.0f32; narrow.width.div_ceil(WIDE) * rows * WIDE];
+    if rows > 0 {
+        pack_strips(&mut strips, narrow, 0, rows);
+    }
+    let mut to = vec![0.0f32; wide.width * narrow.width];
+    to.par_chunks_mut((GRAIN * narrow.width).max(1))
+        .enumerate()
+        .for_each(|(index, to)| {
+            run(AcrossPiece {
+                to,
+                wide,
+                first: index * GRAIN,
+                strips: &strips,
+                rows,
+                narrow: narrow.width,
+                scale,
+            });
+        });
+    to
+}
+
+struct AcrossPiece<'a> {
+    to: &'a mut [f32],
+    wide: Rows<'a>,
+    first: usize,
+    strips: &'a [f32],
+    rows: usize,
+    narrow: usize,
+    scale: f32,
+}
+
+impl Tiled for AcrossPiece<'_> {
+    #[inline(always)]
+    fn run<S: Simd, const V: usize>(self, simd: S) {
+        if self.rows == 0 {
+            return;
+        }
+        let count = self.to.len() / self.narrow;
+        for (index, strip) in self.strips.chunks_exact(self.rows * WIDE).enumerate() {
+            let column = index * WIDE;
+            let width = WIDE.min(self.narrow - column);
+            for row in (0..count).step_by(TALL) {
+                let tall = TALL.min(count - row);
+                let mut sums = nothing::<S, V>(simd);
+                accumulate_columns(simd, strip, self.wide, self.first + row, &mut sums);
+                for (line, tile) in tile_of::<S, V>(&sums).iter().take(tall).enumerate() {
+                    let to = &mut self.to[(row + line) * self.narrow + column..][..width];
+                    for (to, from) in to.iter_mut().zip(tile) {
+                        *to = self.scale * from;
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::product::block_mut;
+    use super::*;
+    use proptest::prelude::*;
+
+    fn wave(count: usize, phase: f32) -> Vec<f32> {
+        (0..count)
+            .map(|place| (place as f32 * 0.7 + phase).sin())
+            .collect()
+    }
+
+    /// Σ_k left(row, k)·right(k, column) in f64.
+    fn sum(depth: usize, left: impl Fn(usize) -> f32, right: impl Fn(usize) -> f32) -> f64 {
+        (0..depth)
+            .map(|k| f64::from(left(k)) * f64::from(right(k)))
+            .sum()
+    }
+
+    fn close(found: f32, expected: f64) -> bool {
+        (f64::from(found) - expected).abs() < 1e-3
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        #[test]
+        fn a_sum_of_products_goes_through_and_nothing_beside_it_changes(
+            (rows, outputs, depth, rank) in (0usize..70, 1usize..120, 1usize..600, 1usize..20),
+            (start, after, adding) in (0usize..5, 0usize..5, any::<bool>()),
+        ) {
+            let pool = Pool::default();
+            let (x, w) = (wave(rows * depth, 0.0), wave(outputs * depth, 1.0));
+            let (a, b) = (wave(rank * depth, 2.0), wave(outputs * rank, 3.0));
+            let panels = Panels::pack(&pool, &x, depth);
+            prop_assert_eq!(&*panels.unpack(&pool), &x[..]);
+            let into = Through { panels: &panels, weights: Rows::of(&a, depth) };
+            let middle = narrow(&pool, into, rank, 0.5);
+            let stride = start + outputs + after;
+            let before = wave(rows * stride + 64, 4.0);
+            let mut found = before.clone();
+            through(
+                block_mut(&mut found, rows, stride, start, outputs),
+                adding,
+                &[
+                    Through { panels: &panels, weights: Rows::of(&w, depth) },
+                    Through { panels: &middle, weights: Rows::of(&b, rank) },
+                ],
+            );
+            let middle = middle.unpack(&pool);
+            for (place, (found, before)) in found.iter().zip(&before).enumerate() {
+                let (row, column) = (place / stride, place % stride);
+                if row >= rows || !(start..start + outputs).contains(&column) {
+                    prop_assert_eq!(found, before);
+                    continue;
+                }
+                let output = column - start;
+                let expected = sum(depth, |k| x[row * depth + k], |k| w[output * depth + k])
+                    + sum(rank, |k| middle[row * rank + k], |k| b[output * rank + k])
+                    + if adding { f64::from(*before) } else { 0.0 };
+                prop_assert!(close(*found, expected), "{row} {output}: {found} {expected}");
+            }
+            for (place, found) in middle.iter().enumerate() {
+                let (row, index) = (place / rank, place % rank);
+                let expected = 0.5 * sum(depth, |k| x[row * depth + k], |k| a[index * depth + k]);
+                prop_assert!(close(*found, expected));
+            }
+        }
+
+        #[test]
+        fn gradients_come_back_through_a_sum_of_products(
+            (rows, columns, depth, rank) in (0usize..70, 1usize..120, 1usize..600, 1usize..20),
+        ) {
+            let (left, right) = (wave(rows * depth, 0.0), wave(depth * columns, 1.0));
+            let (middle, a) = (wave(rows * rank, 2.0), wave(rank * columns, 3.0));
+            let mut found = vec![7.0; rows * columns];
+            back(
+                block_mut(&mut found, rows, columns, 0, columns),
+                &[
+                    Back { left: Rows::of(&left, depth), right: Rows::of(&right, columns) },
+                    Back { left: Rows::of(&middle, rank), right: Rows::of(&a, columns) },
+                ],
+            );
+            for (place, found) in found.iter().enumerate() {
+                let (row, column) = (place / columns, place % columns);
+                let expected = sum(depth, |k| left[row * depth + k], |k| right[k * columns + column])
+                    + sum(rank, |k| middle[row * rank + k], |k| a[k * columns + column]);
+                prop_assert!(close(*found, expected), "{row} {column}: {found} {expected}");
+            }
+        }
+
+        #[test]
+        fn an_adapters_gradient_is_summed_over_rows(
+            (rows, wide, narrow) in (0usize..600, 1usize..120, 1usize..40),
+            (start, after) in (0usize..5, 0usize..5),
+        ) {
+            let stride = start + wide + after;
+            let (left, right) = (wave(rows * stride, 0.0), wave(rows * narrow, 1.0));
+            let columns = Rows::of(&left, stride).columns(start, wide);
+            let found = across(columns, Rows::of(&right, narrow), rows, 2.0);
+            for (place, found) in found.iter().enumerate() {
+                let (row, column) = (place / narrow, place % narrow);
+                let expected = 2.0
+                    * sum(rows, |k| left[k * stride + start + row], |k| right[k * narrow + column]);
+                prop_assert!(close(*found, expected), "{row} {column}: {found} {expected}");
+            }
+        }
+    }
+
+    #[test]
+    fn pieces_on_all_threads_make_the_product_of_one() {
+        let pool = Pool::default();
+        let (rows, outputs, depth) = (1100, 700, 90);
+        let (x, w) = (wave(rows * depth, 0.0), wave(outputs * depth, 1.0));
+        let panels = Panels::pack(&pool, &x, depth);
+        let mut forth = vec![0.0; rows * outputs];
+        let term = Through {
+            panels: &panels,
+            weights: Rows::of(&w, depth),
+        };
+        through(
+            block_mut(&mut forth, rows, outputs, 0, outputs),
+            false,
+            &[term],
+        );
+        let mut back_again = vec![0.0; rows * depth];
+        let term = Back {
+            left: Rows::of(&forth, outputs),
+            right: Rows::of(&w, depth),
+        };
+        back(block_mut(&mut back_again, rows, depth, 0, depth), &[term]);
+        for row in (0..rows).step_by(37) {
+            for output in 0..outputs {
+                let expected = sum(depth, |k| x[row * depth + k], |k| w[output * depth + k]);
+                assert!(close(forth[row * outputs + output], expected));
+            }
+            for column in 0..depth {
+                let expected = sum(
+                    outputs,
+                    |k| forth[row * outputs + k],
+                    |k| w[k * depth + column],
+                );
+                let found = f64::from(back_again[row * depth + column]);
+                assert!((found - expected).abs() < 1e-3 * expected.abs().max(10.0));
+            }
+        }
+    }
+}
