@@ -13,7 +13,7 @@ use steadfast::conversations::tokens::Example;
 use steadfast::events::{Event, Silent};
 use steadfast::methods::Method;
 use steadfast::methods::lora::Lora;
-use steadfast::methods::moments::Moments;
+use steadfast::methods::moments::{FirstTokens, Moments};
 use steadfast::methods::null_space::NullSpace;
 use steadfast::models::blocks::buffers::{Floats, Pool};
 use steadfast::models::blocks::product::{set, whole, whole_mut};
@@ -121,16 +121,17 @@ fn trained(model: &LanguageModel, work: &Training) -> Outcome<Value> {
                 .iter()
                 .map(|(prompt, reply)| [prompt.as_slice(), reply.as_slice()].concat())
                 .collect();
-            let retain = collected(model, &whole)?;
-            let task = collected(model, &work.tokens)?;
+            let retain = collected(model, &whole, FirstTokens::Counted)?;
+            let task = collected(model, &work.tokens, FirstTokens::LeftOut)?;
             if own.anchor_share > 0.0 {
                 anchors.share = own.anchor_share;
                 anchors.weight = own.anchor_weight;
-                for (prompt, reply) in &work.retained {
-                    anchors
-                        .replies
-                        .extend(Anchor::new(&model.decoder, prompt, reply)?);
-                }
+                let pairs: Vec<(&[u32], &[u32])> = work
+                    .retained
+                    .iter()
+                    .map(|(prompt, reply)| (prompt.as_slice(), reply.as_slice()))
+                    .collect();
+                anchors.replies = Anchor::read(&model.decoder, &pairs)?;
             }
             Box::new(NullSpace::new(
                 &model.decoder,
@@ -202,12 +203,17 @@ fn trained(model: &LanguageModel, work: &Training) -> Outcome<Value> {
     }))
 }
 
-fn collected(model: &LanguageModel, sequences: &[Vec<u32>]) -> Outcome<Moments> {
+fn collected(
+    model: &LanguageModel,
+    sequences: &[Vec<u32>],
+    first_tokens: FirstTokens,
+) -> Outcome<Moments> {
     let borrowed: Vec<&[u32]> = sequences.iter().map(Vec::as_slice).collect();
     Ok(Moments::collect(
         &model.decoder,
         "reading",
         &borrowed,
+        first_tokens,
         &Silent,
     )?)
 }
@@ -227,6 +233,7 @@ fn forward(model: &LanguageModel, sequences: &[Vec<u32>]) -> Outcome<Value> {
                 tokens,
                 lengths,
                 mut targets,
+                ..
             } = std::mem::take(&mut packed);
             // Each sequence's last row predicts nothing; its logits count all the same.
             let mut end = 0;
@@ -249,7 +256,8 @@ fn forward(model: &LanguageModel, sequences: &[Vec<u32>]) -> Outcome<Value> {
 
 fn moments(model: &LanguageModel, retain: &[Vec<u32>], task: &[Vec<u32>]) -> Outcome<Value> {
     let started = Instant::now();
-    let (retain, task) = (collected(model, retain)?, collected(model, task)?);
+    let retain = collected(model, retain, FirstTokens::Counted)?;
+    let task = collected(model, task, FirstTokens::LeftOut)?;
     let collecting = started.elapsed().as_secs_f64();
     let settings = Hyperparameters::defaults(MethodName::NullSpace, Length::Steps(1));
     NullSpace::new(

@@ -1,8 +1,8 @@
 //! Second moments E[x·xᵀ] of the inputs of each linear layer, and what is made of them.
 //!
 //! Layers that read the same input (q, k, v; gate, up) share one moment. Products are summed in f32
-//! over a chunk of about 1,000 rows and added up in f64. Only the lower triangle is computed: the
-//! matrices are symmetric.
+//! over a chunk of about 4,000 rows and added up in f64. Only the lower triangle is computed and
+//! kept: the matrices are symmetric.
 //!
 //! The first token of a sequence is counted apart: its activation is many times the others' (an
 //! attention sink), and would be all one sees. What is retained includes it at its natural share,
@@ -12,90 +12,82 @@ use crate::events::{Event, Listener};
 use crate::models::blocks::product;
 use crate::models::decoder::Decoder;
 use crate::{Error, Result};
-use candle_core::Tensor;
-use faer::Mat;
+use faer::{Mat, MatMut};
 use std::collections::BTreeMap;
 
 /// Rows of one chunk of forward passes.
-const CHUNK_ROWS: usize = 1024;
+const CHUNK_ROWS: usize = 4096;
 
-/// Sums of x·xᵀ over tokens, and their count.
+/// What becomes of the first token of each sequence.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FirstTokens {
+    /// Counted as any other.
+    Counted,
+    /// Left out.
+    LeftOut,
+}
+
+/// Sum of x·xᵀ over tokens, and their count.
 #[derive(Clone, Debug)]
 pub struct Moment {
-    /// Lower triangle of Σ x·xᵀ over all tokens but the first of each sequence, [in, in].
-    rest: Mat<f64>,
-    /// The same over first tokens.
-    first: Mat<f64>,
-    rest_tokens: usize,
-    first_tokens: usize,
+    width: usize,
+    /// Lower triangle, column after column, from the diagonal down.
+    lower: Vec<f64>,
+    tokens: usize,
 }
 
 impl Moment {
     fn new(width: usize) -> Self {
         Self {
-            rest: Mat::zeros(width, width),
-            first: Mat::zeros(width, width),
-            rest_tokens: 0,
-            first_tokens: 0,
+            width,
+            lower: vec![0.0; width * (width + 1) / 2],
+            tokens: 0,
         }
     }
 
-    /// E[x·xᵀ] over all tokens, [in, in], symmetric.
-    pub fn all(&self) -> Mat<f64> {
-        let count = (self.rest_tokens + self.first_tokens).max(1) as f64;
-        symmetric(&(&self.rest + &self.first), count)
-    }
-
-    /// E[x·xᵀ] without the first token of each sequence.
-    pub fn without_first(&self) -> Mat<f64> {
-        symmetric(&self.rest, self.rest_tokens.max(1) as f64)
-    }
-
-    /// Mean square of a first token over that of the others.
-    pub fn first_ratio(&self) -> f64 {
-        let mean = |sum: &Mat<f64>, count: usize| {
-            (0..sum.nrows())
-                .map(|index| sum[(index, index)])
-                .sum::<f64>()
-                / count.max(1) as f64
-        };
-        mean(&self.first, self.first_tokens)
-            / mean(&self.rest, self.rest_tokens).max(f64::MIN_POSITIVE)
+    /// E[x·xᵀ], [in, in], symmetric.
+    pub fn mean(&self) -> Mat<f64> {
+        let count = self.tokens.max(1) as f64;
+        let mut mean = Mat::zeros(self.width, self.width);
+        let mut rest = self.lower.as_slice();
+        for column in 0..self.width {
+            let (here, after) = rest.split_at(self.width - column);
+            rest = after;
+            for (row, sum) in (column..).zip(here) {
+                mean[(row, column)] = sum / count;
+                mean[(column, row)] = sum / count;
+            }
+        }
+        mean
     }
 
     /// Tokens counted.
     pub fn tokens(&self) -> usize {
-        self.rest_tokens + self.first_tokens
+        self.tokens
     }
 
-    /// Adds the rows of `values` [rows, width]; those in `firsts` are first tokens.
-    fn add(&mut self, values: &[f32], width: usize, firsts: &[bool]) {
-        let (first, rest): (Vec<usize>, Vec<usize>) =
-            (0..firsts.len()).partition(|row| firsts[*row]);
-        self.first_tokens += first.len();
-        self.rest_tokens += rest.len();
-        for (rows, sum) in [(rest, &mut self.rest), (first, &mut self.first)] {
-            let gathered: Vec<f32> = rows
-                .iter()
-                .flat_map(|row| &values[row * width..(row + 1) * width])
-                .copied()
-                .collect();
-            let inputs = product::whole(&gathered, rows.len(), width);
-            let mut chunk = Mat::<f32>::zeros(width, width);
-            product::lower_gram(chunk.as_mut(), inputs);
-            for column in 0..width {
-                for row in column..width {
-                    sum[(row, column)] += f64::from(chunk[(row, column)]);
-                }
+    /// Adds the rows of `values` [rows, width]. `scratch` is used again from call to call.
+    fn add(&mut self, values: &[f32], scratch: &mut Vec<f32>) {
+        let width = self.width;
+        let rows = values.len() / width;
+        if scratch.len() < width * width {
+            scratch.resize(width * width, 0.0);
+        }
+        let chunk = &mut scratch[..width * width];
+        product::lower_gram(
+            MatMut::from_column_major_slice_mut(chunk, width, width),
+            product::whole(values, rows, width),
+        );
+        let mut rest = self.lower.as_mut_slice();
+        for (column, chunk) in chunk.chunks_exact(width).enumerate() {
+            let (here, after) = rest.split_at_mut(width - column);
+            rest = after;
+            for (sum, more) in here.iter_mut().zip(&chunk[column..]) {
+                *sum += f64::from(*more);
             }
         }
+        self.tokens += rows;
     }
-}
-
-fn symmetric(lower: &Mat<f64>, count: f64) -> Mat<f64> {
-    Mat::from_fn(lower.nrows(), lower.ncols(), |row, column| {
-        lower[(row.max(column), row.min(column))] / count
-    })
 }
 
 /// One moment for each group of linear layers that read the same input, by the group's first layer.
@@ -110,6 +102,7 @@ impl Moments {
         decoder: &Decoder,
         stage: &str,
         sequences: &[&[u32]],
+        first_tokens: FirstTokens,
         listener: &dyn Listener,
     ) -> Result<Self> {
         let total: usize = sequences.iter().map(|sequence| sequence.len()).sum();
@@ -119,6 +112,7 @@ impl Moments {
             unit: "tokens",
         });
         let mut groups: BTreeMap<String, Moment> = BTreeMap::new();
+        let mut scratch = Vec::new();
         let mut done = 0;
         for chunk in chunks(sequences) {
             let tokens: Vec<u32> = chunk
@@ -126,25 +120,24 @@ impl Moments {
                 .flat_map(|sequence| sequence.iter().copied())
                 .collect();
             let lengths: Vec<usize> = chunk.iter().map(|sequence| sequence.len()).collect();
-            let mut firsts = vec![false; tokens.len()];
-            let mut start = 0;
-            for length in &lengths {
-                firsts[start] = true;
-                start += length;
-            }
-            let mut observe = |group: &str, inputs: &Tensor| -> Result<()> {
-                let (rows, width) = inputs.dims2()?;
-                if rows != firsts.len() {
-                    return Err(Error::bug(format!(
-                        "{group} was shown {rows} rows of {}",
-                        firsts.len()
-                    )));
-                }
-                let values = inputs.flatten_all()?.to_vec1::<f32>()?;
-                groups
+            let mut kept = Vec::new();
+            let mut observe = |group: &str, inputs: &[f32], width: usize| -> Result<()> {
+                let moment = groups
                     .entry(group.to_owned())
-                    .or_insert_with(|| Moment::new(width))
-                    .add(&values, width, &firsts);
+                    .or_insert_with(|| Moment::new(width));
+                match first_tokens {
+                    FirstTokens::Counted => moment.add(inputs, &mut scratch),
+                    FirstTokens::LeftOut => {
+                        kept.clear();
+                        let mut rest = inputs;
+                        for length in &lengths {
+                            let (sequence, after) = rest.split_at(length * width);
+                            rest = after;
+                            kept.extend_from_slice(&sequence[width..]);
+                        }
+                        moment.add(&kept, &mut scratch);
+                    }
+                }
                 Ok(())
             };
             decoder.hidden(&tokens, &lengths, None, Some(&mut observe))?;
@@ -198,25 +191,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_moment_is_the_mean_of_outer_products_with_first_tokens_apart() {
-        let rows: Vec<Vec<f64>> = vec![vec![9., 0., 3.], vec![1., 2., 3.], vec![-1., 0., 2.]];
-        let flat: Vec<f32> = rows.iter().flatten().map(|value| *value as f32).collect();
+    fn a_moment_is_the_mean_of_outer_products() {
+        let rows = [[9.0f32, 0., 3.], [1., 2., 3.], [-1., 0., 2.]];
         let mut moment = Moment::new(3);
-        moment.add(&flat, 3, &[true, false, false]);
-        let expected = |used: &[usize], row: usize, column: usize| {
-            used.iter()
-                .map(|index| rows[*index][row] * rows[*index][column])
-                .sum::<f64>()
-                / used.len() as f64
-        };
-        let (all, rest) = (moment.all(), moment.without_first());
+        let mut scratch = Vec::new();
+        moment.add(&rows[..1].concat(), &mut scratch);
+        moment.add(&rows[1..].concat(), &mut scratch);
+        assert_eq!(moment.tokens(), 3);
+        let mean = moment.mean();
         for row in 0..3 {
             for column in 0..3 {
-                assert!((all[(row, column)] - expected(&[0, 1, 2], row, column)).abs() < 1e-9);
-                assert!((rest[(row, column)] - expected(&[1, 2], row, column)).abs() < 1e-9);
+                let expected: f32 = rows.iter().map(|x| x[row] * x[column]).sum();
+                assert!((mean[(row, column)] - f64::from(expected) / 3.0).abs() < 1e-9);
             }
         }
-        assert_eq!(moment.tokens(), 3);
-        assert!((moment.first_ratio() - 90. / 9.5).abs() < 1e-9);
     }
 }

@@ -173,11 +173,11 @@ impl Shared {
         task: Option<&Moments>,
         device: &Device,
     ) -> Result<Self> {
-        let moment = retain.of(path)?.all();
+        let moment = retain.of(path)?.mean();
         let retain_tensor = tensor(&moment, device)?;
         let place = match (own.subspace, task) {
             (Subspace::Contrastive, Some(task)) => {
-                let task = task.of(path)?.without_first();
+                let task = task.of(path)?.mean();
                 let (a, _) = contrastive(&task, &moment, own.rho, form.rank)?;
                 let g = subspace::product(
                     subspace::product(a.as_ref(), moment.as_ref()).as_ref(),

@@ -5,10 +5,11 @@
 //! gradients for an adapter's moving tensors only.
 
 use super::adapter::{Adapter, AdapterGradients};
-use super::blocks::attention::{Heads, LayerCache};
+use super::blocks::attention::Heads;
 use super::blocks::buffers::{Buffer, Floats, Pool};
+use super::blocks::cache::LayerCache;
 use super::blocks::head::Head;
-use super::blocks::layer::{Context, KeptLayer, Layer, Pass};
+use super::blocks::layer::{KeptLayer, Layer, Pass};
 use super::blocks::linear::{BorrowedAdapter, LinearGroup, Part};
 use super::blocks::norm;
 use super::blocks::rotary::Rotary;
@@ -16,12 +17,17 @@ use super::config::ModelConfig;
 use super::weights::Weights;
 use crate::conversations::packing::{Packed, Target};
 use crate::{Error, Result};
+use caches::{Caches, offsets};
 use candle_core::{DType, Device, Tensor};
 use std::collections::BTreeMap;
 
-/// Called with the input [rows, in] of each group of linear layers that share it, named by the
-/// group's first module path (`…q_proj` stands for q, k, v; `…gate_proj` for gate and up).
-pub type InputObserver<'a> = &'a mut dyn FnMut(&str, &Tensor) -> Result<()>;
+mod caches;
+
+pub use caches::Cache;
+
+/// Called with the input [rows, in] of each group of linear layers that share it, and its width in,
+/// named by the group's first module path (`…q_proj` stands for q, k, v; `…gate_proj` for gate and up).
+pub type InputObserver<'a> = &'a mut dyn FnMut(&str, &[f32], usize) -> Result<()>;
 
 /// The network, weights frozen.
 #[derive(Debug)]
@@ -45,64 +51,9 @@ pub struct Decoder {
 #[derive(Debug)]
 pub struct Kept {
     lengths: Vec<usize>,
+    beginning: usize,
     layers: Vec<KeptLayer>,
     last: Buffer,
-}
-
-/// Keys and values of one sequence under way, at every layer.
-#[derive(Debug, Clone)]
-pub struct Cache {
-    layers: Vec<LayerCache>,
-}
-
-impl Cache {
-    /// Tokens read so far.
-    pub fn length(&self) -> usize {
-        self.layers.first().map_or(0, LayerCache::length)
-    }
-
-    /// A copy with room for `capacity` tokens in all.
-    pub fn with_capacity(&self, capacity: usize) -> Self {
-        Self {
-            layers: self
-                .layers
-                .iter()
-                .map(|layer| layer.with_capacity(capacity))
-                .collect(),
-        }
-    }
-}
-
-/// What the sequences of a pass go on from.
-enum Caches<'a> {
-    Fresh,
-    Read(&'a [&'a Cache]),
-    Extend(&'a mut [Cache]),
-}
-
-impl Caches<'_> {
-    fn lengths(&self, sequences: usize) -> Vec<usize> {
-        match self {
-            Self::Fresh => vec![0; sequences],
-            Self::Read(caches) => caches.iter().map(|cache| cache.length()).collect(),
-            Self::Extend(caches) => caches.iter().map(Cache::length).collect(),
-        }
-    }
-
-    fn at(&mut self, layer: usize) -> Context<'_> {
-        match self {
-            Self::Fresh => Context::Fresh,
-            Self::Read(caches) => {
-                Context::Read(caches.iter().map(|cache| &cache.layers[layer]).collect())
-            }
-            Self::Extend(caches) => Context::Extend(
-                caches
-                    .iter_mut()
-                    .map(|cache| &mut cache.layers[layer])
-                    .collect(),
-            ),
-        }
-    }
 }
 
 /// Takes named tensors out of the weights, checking their shapes.
@@ -352,7 +303,11 @@ impl Decoder {
         }
         let positions = self.positions(lengths, &offsets)?;
         let adapter = BorrowedAdapter::new(adapter, &self.shapes)?;
-        let pass = self.pass(&positions, lengths, &adapter);
+        let beginning = match caches {
+            Caches::Fresh { beginning } => beginning,
+            Caches::Read(_) | Caches::Extend(_) => 0,
+        };
+        let pass = self.pass(&positions, lengths, beginning, &adapter);
         let mut states = self.embed(tokens)?;
         for (index, layer) in self.layers.iter().enumerate() {
             let (output, kept) = layer.forward(&pass, states, caches.at(index), &mut observe)?;
@@ -368,6 +323,7 @@ impl Decoder {
         &'a self,
         positions: &'a [u32],
         lengths: &'a [usize],
+        beginning: usize,
         adapter: &'a BorrowedAdapter<'a>,
     ) -> Pass<'a> {
         Pass {
@@ -376,6 +332,7 @@ impl Decoder {
             epsilon: self.epsilon,
             positions,
             lengths,
+            beginning,
             adapter,
             pool: &self.pool,
         }
@@ -400,7 +357,8 @@ impl Decoder {
         adapter: Option<&Adapter>,
         observe: Option<InputObserver<'_>>,
     ) -> Result<Tensor> {
-        let states = self.run(tokens, lengths, Caches::Fresh, adapter, None, observe)?;
+        let caches = Caches::Fresh { beginning: 0 };
+        let states = self.run(tokens, lengths, caches, adapter, None, observe)?;
         self.final_norm(&states)
     }
 
@@ -444,7 +402,9 @@ impl Decoder {
         let last = self.run(
             &packed.tokens,
             &packed.lengths,
-            Caches::Fresh,
+            Caches::Fresh {
+                beginning: packed.beginning,
+            },
             Some(adapter),
             Some(&mut layers),
             None,
@@ -452,6 +412,7 @@ impl Decoder {
         let hidden = self.final_norm(&last)?;
         let kept = Kept {
             lengths: packed.lengths.clone(),
+            beginning: packed.beginning,
             layers,
             last,
         };
@@ -465,9 +426,10 @@ impl Decoder {
         gradient: &Tensor,
         adapter: &Adapter,
     ) -> Result<AdapterGradients> {
-        let positions = self.positions(&kept.lengths, &vec![0; kept.lengths.len()])?;
+        let positions =
+            self.positions(&kept.lengths, &offsets(kept.lengths.len(), kept.beginning))?;
         let adapter = BorrowedAdapter::new(Some(adapter), &self.shapes)?;
-        let pass = self.pass(&positions, &kept.lengths, &adapter);
+        let pass = self.pass(&positions, &kept.lengths, kept.beginning, &adapter);
         let gradient = self.rows_of(gradient)?;
         if gradient.len() != kept.last.len() {
             return Err(Error::bug("the gradient has other rows than the forward"));

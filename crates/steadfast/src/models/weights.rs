@@ -6,6 +6,7 @@
 use super::gguf::{self, GgufFile};
 use crate::{Error, Result};
 use candle_core::{DType, Device, Tensor};
+use rayon::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
@@ -28,31 +29,37 @@ fn read_gguf(path: &Path, device: &Device) -> Result<Weights> {
     let key_value_heads = file
         .integer(&format!("{architecture}.attention.head_count_kv"))
         .unwrap_or(heads);
-    let mut reader = file.reader()?;
-    let mut weights = Weights::new();
-    for name in file.tensor_names() {
-        let Some(known) = gguf::transformers_name(name) else {
-            continue;
-        };
-        let mut weight = file.tensor(&mut reader, name, device)?;
-        let rotated = match known.rsplit('.').nth(1) {
-            Some("q_proj") => Some(heads),
-            Some("k_proj") => Some(key_value_heads),
-            _ => None,
-        };
-        if let Some(heads) = rotated {
-            let rows = weight.dim(0)?;
-            if heads == 0 || rows % (2 * heads) != 0 {
-                return Err(Error::user(format!("{rows} rows do not divide into {heads} heads"))
-                    .at(path)
-                    .field(name)
-                    .hint("the metadata and the tensors do not belong together: convert the model again"));
-            }
-            weight = gguf::restore_rotary_rows(&weight, heads)?;
-        }
-        weights.insert(known, weight);
-    }
-    Ok(weights)
+    // Dequantizing is most of what loading costs, and tensors know nothing of each other.
+    let known: Vec<(&str, String)> = file
+        .tensor_names()
+        .into_iter()
+        .filter_map(|name| Some((name, gguf::transformers_name(name)?)))
+        .collect();
+    known
+        .into_par_iter()
+        .map_init(
+            || file.reader(),
+            |reader, (name, known)| {
+                let reader = reader.as_mut().map_err(|error| {
+                    Error::bug("the file can no longer be opened").because(error.to_string())
+                })?;
+                let weight = file.tensor(reader, name, device)?;
+                let heads = match known.rsplit('.').nth(1) {
+                    Some("q_proj") => heads,
+                    Some("k_proj") => key_value_heads,
+                    _ => return Ok((known, weight)),
+                };
+                let rows = weight.dim(0)?;
+                if heads == 0 || rows % (2 * heads) != 0 {
+                    return Err(Error::user(format!("{rows} rows do not divide into {heads} heads"))
+                        .at(path)
+                        .field(name)
+                        .hint("the metadata and the tensors do not belong together: convert the model again"));
+                }
+                Ok((known, gguf::restore_rotary_rows(&weight, heads)?))
+            },
+        )
+        .collect()
 }
 
 fn read_safetensors(folder: &Path, device: &Device) -> Result<Weights> {

@@ -6,7 +6,7 @@ use crate::digest;
 use crate::events::{Event, Listener};
 use crate::methods::Method;
 use crate::methods::lora::Lora;
-use crate::methods::moments::Moments;
+use crate::methods::moments::{FirstTokens, Moments};
 use crate::methods::null_space::NullSpace;
 use crate::models::LanguageModel;
 use crate::models::adapter::TENSOR_FILE;
@@ -212,6 +212,7 @@ fn moments(work: &Work<'_>, own: &NullSpaceSettings) -> Result<(Moments, Option<
         decoder,
         "reading retained text",
         up_to(&kept, work.retain_tokens),
+        FirstTokens::Counted,
         work.listener,
     )?;
     let task = (own.subspace == Subspace::Contrastive)
@@ -226,6 +227,7 @@ fn moments(work: &Work<'_>, own: &NullSpaceSettings) -> Result<(Moments, Option<
                 decoder,
                 "reading the task",
                 up_to(&learnt, work.retain_tokens),
+                FirstTokens::LeftOut,
                 work.listener,
             )
         })
@@ -264,12 +266,12 @@ fn anchors(work: &Work<'_>) -> Result<Anchors> {
     else {
         return Ok(Anchors::default());
     };
-    let mut replies = Vec::new();
-    for one in retained(work)? {
-        replies.extend(Anchor::new(&work.base.decoder, &one.prompt, &one.reply)?);
-    }
+    let pairs: Vec<(&[u32], &[u32])> = retained(work)?
+        .iter()
+        .map(|one| (one.prompt.as_slice(), one.reply.as_slice()))
+        .collect();
     Ok(Anchors {
-        replies,
+        replies: Anchor::read(&work.base.decoder, &pairs)?,
         share: own.anchor_share,
         weight: own.anchor_weight,
     })

@@ -42,21 +42,37 @@ pub struct Anchor {
 }
 
 impl Anchor {
-    /// Reads the base once over prompt and reply. `None` for an empty reply.
-    pub fn new(decoder: &Decoder, prompt: &[u32], reply: &[u32]) -> Result<Option<Self>> {
-        if prompt.is_empty() || reply.is_empty() {
-            return Ok(None);
+    /// Reads the base once over each prompt and reply, several in a pass. Empty ones are left out.
+    pub fn read(decoder: &Decoder, pairs: &[(&[u32], &[u32])]) -> Result<Vec<Self>> {
+        const ROWS: usize = 2048;
+        let mut anchors: Vec<Self> = Vec::with_capacity(pairs.len());
+        let mut waiting: Vec<(Vec<u32>, usize)> = Vec::new();
+        let mut rows = 0;
+        for (index, (prompt, reply)) in pairs.iter().enumerate() {
+            if !prompt.is_empty() && !reply.is_empty() {
+                rows += prompt.len() + reply.len();
+                waiting.push(([*prompt, *reply].concat(), prompt.len() - 1));
+            }
+            if waiting.is_empty() || (rows < ROWS && index + 1 < pairs.len()) {
+                continue;
+            }
+            let tokens: Vec<u32> = waiting.iter().flat_map(|(one, _)| one).copied().collect();
+            let lengths: Vec<usize> = waiting.iter().map(|(one, _)| one.len()).collect();
+            let hidden = decoder.hidden(&tokens, &lengths, None, None)?;
+            let mut start = 0;
+            for (tokens, first) in waiting.drain(..) {
+                let count = tokens.len() - first - 1;
+                let teacher = hidden.narrow(0, start + first, count)?.force_contiguous()?;
+                start += tokens.len();
+                anchors.push(Self {
+                    rows: (first..first + count).map(|row| row as u32).collect(),
+                    tokens,
+                    teacher,
+                });
+            }
+            rows = 0;
         }
-        let tokens: Vec<u32> = prompt.iter().chain(reply).copied().collect();
-        let first = prompt.len() - 1;
-        let rows: Vec<u32> = (first..first + reply.len()).map(|row| row as u32).collect();
-        let hidden = decoder.hidden(&tokens, &[tokens.len()], None, None)?;
-        let teacher = hidden.narrow(0, first, reply.len())?.contiguous()?;
-        Ok(Some(Self {
-            tokens,
-            rows,
-            teacher,
-        }))
+        Ok(anchors)
     }
 }
 
@@ -326,21 +342,28 @@ fn one_batch(
     batch: &Batch,
     shares: &Shares,
 ) -> Result<StepGradients> {
-    let mut packed = Packed::default();
-    for index in &batch.examples {
-        packed.push(&task.examples[*index]);
+    let examples = batch.examples.iter().map(|index| &task.examples[*index]);
+    let anchors = batch
+        .anchors
+        .iter()
+        .map(|index| &task.anchors.replies[*index]);
+    let sequences: Vec<&[u32]> = examples
+        .clone()
+        .map(|example| example.tokens.as_slice())
+        .chain(anchors.clone().map(|anchor| anchor.tokens.as_slice()))
+        .collect();
+    let (mut packed, starts) = Packed::sharing(&sequences);
+    for (example, start) in examples.zip(&starts) {
+        packed.learn(*start, example);
     }
     for target in &mut packed.targets {
         target.weight = shares.target as f32;
     }
     let mut rows = Vec::new();
     let mut teachers = Vec::new();
-    for index in &batch.anchors {
-        let anchor = &task.anchors.replies[*index];
-        let start = packed.tokens.len() as u32;
-        packed.tokens.extend_from_slice(&anchor.tokens);
-        packed.lengths.push(anchor.tokens.len());
-        rows.extend(anchor.rows.iter().map(|row| start + row));
+    for (anchor, start) in anchors.zip(&starts[batch.examples.len()..]) {
+        let of_anchor = anchor.rows.iter();
+        rows.extend(of_anchor.map(|row| packed.row(*start, *row as usize)));
         teachers.push(anchor.teacher.clone());
     }
     let (hidden, kept) = task.decoder.forward(&packed, adapter)?;
@@ -358,7 +381,7 @@ fn one_batch(
     Ok(StepGradients {
         loss,
         divergence,
-        tokens: packed.tokens.len(),
+        tokens: sequences.iter().map(|sequence| sequence.len()).sum(),
         gradients,
     })
 }
@@ -417,6 +440,7 @@ fn validate(
             tokens,
             lengths,
             targets,
+            ..
         } = std::mem::take(&mut packed);
         let hidden = task
             .decoder

@@ -1,4 +1,5 @@
-//! Causal grouped-query attention over packed sequences, each of which may go on from a cache.
+//! Causal grouped-query attention over packed sequences, each of which may go on from a cache or
+//! from rows that several sequences of the batch share.
 //!
 //! Queries, keys and values lie side by side in one buffer [rows, (heads + 2·kv heads)·size],
 //! already rotated. A query sees its sequence's cached keys and the rows of its own sequence up to
@@ -6,8 +7,10 @@
 //! The forward keeps the log-sum-exp of each row of scores; the backward recomputes the
 //! probabilities from it (Dao et al. 2022, arXiv:2205.14135).
 
+use super::cache::LayerCache;
 use super::lanes::{add_scaled, dot, exponentials, maximum, vectorized};
-use super::product::{add_here, block, block_mut, set_here, whole, whole_mut};
+use super::product::{add_here, block, block_mut, set_here, whole};
+use faer::MatRef;
 use rayon::prelude::*;
 
 /// Queries of one head scored together: their scores stay in the cache of one core.
@@ -39,86 +42,18 @@ impl Heads {
         self.query / self.key_value
     }
 
-    fn key_column(&self, head: usize) -> usize {
+    /// First column of a key head.
+    pub fn key_column(&self, head: usize) -> usize {
         (self.query + head) * self.size
     }
 
-    fn value_column(&self, head: usize) -> usize {
+    /// First column of a value head.
+    pub fn value_column(&self, head: usize) -> usize {
         (self.query + self.key_value + head) * self.size
     }
 
     fn scale(&self) -> f32 {
         1.0 / (self.size as f32).sqrt()
-    }
-}
-
-/// Keys and values of one sequence at one layer, [kv heads, capacity, size] each.
-#[derive(Clone, Debug)]
-pub struct LayerCache {
-    heads: Heads,
-    keys: Vec<f32>,
-    values: Vec<f32>,
-    capacity: usize,
-    length: usize,
-}
-
-impl LayerCache {
-    /// Room for `capacity` tokens; it grows beyond when needed.
-    pub fn new(heads: Heads, capacity: usize) -> Self {
-        let floats = heads.key_value * capacity * heads.size;
-        Self {
-            heads,
-            keys: vec![0.0; floats],
-            values: vec![0.0; floats],
-            capacity,
-            length: 0,
-        }
-    }
-
-    /// Tokens held.
-    pub fn length(&self) -> usize {
-        self.length
-    }
-
-    /// A copy with room for `capacity` tokens.
-    pub fn with_capacity(&self, capacity: usize) -> Self {
-        let capacity = capacity.max(self.length);
-        let mut copy = Self::new(self.heads, capacity);
-        let size = self.heads.size;
-        let (old, new) = (self.capacity * size, capacity * size);
-        let held = self.length * size;
-        for head in 0..self.heads.key_value {
-            copy.keys[head * new..][..held].copy_from_slice(&self.keys[head * old..][..held]);
-            copy.values[head * new..][..held].copy_from_slice(&self.values[head * old..][..held]);
-        }
-        copy.length = self.length;
-        copy
-    }
-
-    /// Appends the keys and values of `rows` (whole rows of the shared buffer).
-    pub fn append(&mut self, heads: Heads, rows: &[f32]) {
-        let count = rows.len() / heads.width();
-        if self.length + count > self.capacity {
-            *self = self.with_capacity((self.length + count).max(2 * self.capacity));
-        }
-        for (row, at) in rows.chunks_exact(heads.width()).zip(self.length..) {
-            for head in 0..heads.key_value {
-                let place = (head * self.capacity + at) * heads.size;
-                self.keys[place..place + heads.size]
-                    .copy_from_slice(&row[heads.key_column(head)..][..heads.size]);
-                self.values[place..place + heads.size]
-                    .copy_from_slice(&row[heads.value_column(head)..][..heads.size]);
-            }
-        }
-        self.length += count;
-    }
-
-    fn keys_of(&self, heads: Heads, head: usize) -> &[f32] {
-        &self.keys[head * self.capacity * heads.size..][..self.length * heads.size]
-    }
-
-    fn values_of(&self, heads: Heads, head: usize) -> &[f32] {
-        &self.values[head * self.capacity * heads.size..][..self.length * heads.size]
     }
 }
 
@@ -128,7 +63,57 @@ pub struct Segment<'a> {
     /// Its number of rows; segments lie end to end.
     pub length: usize,
     /// What it goes on from.
-    pub prefix: Option<&'a LayerCache>,
+    pub prefix: Prefix<'a>,
+}
+
+/// What a sequence goes on from.
+#[derive(Clone, Copy, Debug)]
+pub enum Prefix<'a> {
+    /// Nothing.
+    None,
+    /// Keys and values of earlier passes.
+    Cache(&'a LayerCache),
+    /// Rows of the same shared buffer: the beginning of several sequences of the batch.
+    Rows(&'a [f32]),
+}
+
+impl<'a> Prefix<'a> {
+    fn length(self, heads: Heads) -> usize {
+        match self {
+            Self::None => 0,
+            Self::Cache(cache) => cache.length(),
+            Self::Rows(rows) => rows.len() / heads.width(),
+        }
+    }
+
+    /// Keys of one head [length, size], where there are any.
+    fn keys(self, heads: Heads, head: usize) -> Option<MatRef<'a, f32>> {
+        self.part(heads, heads.key_column(head), |cache| {
+            cache.keys_of(heads, head)
+        })
+    }
+
+    /// Values of one head [length, size], where there are any.
+    fn values(self, heads: Heads, head: usize) -> Option<MatRef<'a, f32>> {
+        self.part(heads, heads.value_column(head), |cache| {
+            cache.values_of(heads, head)
+        })
+    }
+
+    fn part(
+        self,
+        heads: Heads,
+        column: usize,
+        of_cache: impl Fn(&'a LayerCache) -> &'a [f32],
+    ) -> Option<MatRef<'a, f32>> {
+        let length = self.length(heads);
+        match self {
+            _ if length == 0 => None,
+            Self::None => None,
+            Self::Cache(cache) => Some(whole(of_cache(cache), length, heads.size)),
+            Self::Rows(rows) => Some(block(rows, length, heads.width(), column, heads.size)),
+        }
+    }
 }
 
 /// Some consecutive queries of one segment, all heads.
@@ -173,10 +158,11 @@ pub fn forward(
     tasks
         .into_par_iter()
         .for_each_init(Vec::new, |scores, task| {
-            if task.output.len() == heads.query_width() {
-                one_query(heads, task, scores);
-            } else {
-                many_queries(heads, task, scores);
+            let single = task.output.len() == heads.query_width();
+            match task.segment.prefix {
+                Prefix::Cache(cache) if single => one_query(heads, task, Some(cache), scores),
+                Prefix::None if single => one_query(heads, task, None, scores),
+                _ => many_queries(heads, task, scores),
             }
         });
 }
@@ -184,7 +170,7 @@ pub fn forward(
 fn many_queries(heads: Heads, task: Task<'_>, scores: &mut Vec<f32>) {
     let (size, width) = (heads.size, heads.width());
     let count = task.output.len() / heads.query_width();
-    let before = task.segment.prefix.map_or(0, LayerCache::length);
+    let before = task.segment.prefix.length(heads);
     let own = task.first + count;
     let total = before + own;
     if scores.len() < count * total {
@@ -201,12 +187,12 @@ fn many_queries(heads: Heads, task: Task<'_>, scores: &mut Vec<f32>) {
             head * size,
             size,
         );
-        if let Some(prefix) = task.segment.prefix.filter(|_| before > 0) {
+        if let Some(keys) = task.segment.prefix.keys(heads, shared_head) {
             set_here(
                 block_mut(scores, count, total, 0, before),
                 heads.scale(),
                 queries,
-                whole(prefix.keys_of(heads, shared_head), before, size).transpose(),
+                keys.transpose(),
             );
         }
         set_here(
@@ -234,12 +220,12 @@ fn many_queries(heads: Heads, task: Task<'_>, scores: &mut Vec<f32>) {
             block(scores, count, total, before, own),
             block(task.rows, own, width, heads.value_column(shared_head), size),
         );
-        if let Some(prefix) = task.segment.prefix.filter(|_| before > 0) {
+        if let Some(values) = task.segment.prefix.values(heads, shared_head) {
             add_here(
                 block_mut(task.output, count, heads.query_width(), head * size, size),
                 1.0,
                 block(scores, count, total, 0, before),
-                whole(prefix.values_of(heads, shared_head), before, size),
+                values,
             );
         }
         for (row, inverse) in task
@@ -255,9 +241,9 @@ fn many_queries(heads: Heads, task: Task<'_>, scores: &mut Vec<f32>) {
 }
 
 /// The step of generation: one query, for which plain loops beat a matrix product's packing.
-fn one_query(heads: Heads, task: Task<'_>, scores: &mut Vec<f32>) {
+fn one_query(heads: Heads, task: Task<'_>, prefix: Option<&LayerCache>, scores: &mut Vec<f32>) {
     let (size, width) = (heads.size, heads.width());
-    let before = task.segment.prefix.map_or(0, LayerCache::length);
+    let before = prefix.map_or(0, LayerCache::length);
     scores.clear();
     scores.resize(before + task.first + 1, 0.0);
     let query_row = &task.rows[task.first * width..];
@@ -267,7 +253,7 @@ fn one_query(heads: Heads, task: Task<'_>, scores: &mut Vec<f32>) {
             for head in 0..heads.query {
                 let shared_head = head / heads.group();
                 let query = &query_row[head * size..][..size];
-                let (keys, values) = task.segment.prefix.map_or((&[][..], &[][..]), |prefix| {
+                let (keys, values) = prefix.map_or((&[][..], &[][..]), |prefix| {
                     (
                         prefix.keys_of(heads, shared_head),
                         prefix.values_of(heads, shared_head),
@@ -311,12 +297,14 @@ pub struct Outcome<'a> {
     pub gradient: &'a [f32],
 }
 
-/// Writes the gradient of the shared buffer [rows, width]; segments are given by length, since
-/// nothing that trains goes on from a cache.
+/// Writes the gradient of the shared buffer [rows, width]. Segments are given by length, since
+/// nothing that trains goes on from a cache; all but the first go on from the first `beginning`
+/// rows, which then are the first segment.
 pub fn backward(
     heads: Heads,
     shared: &[f32],
     lengths: &[usize],
+    beginning: usize,
     outcome: Outcome<'_>,
     gradient: &mut [f32],
 ) {
@@ -326,7 +314,7 @@ pub fn backward(
         tasks.extend((0..heads.key_value).map(|head| (start, length, head)));
         start += length;
     }
-    let results: Vec<Vec<f32>> = tasks
+    let results: Vec<GroupGradient> = tasks
         .par_iter()
         .map(|&(start, length, head)| {
             let rows = start..start + length;
@@ -339,12 +327,20 @@ pub fn backward(
                 log_sums: within(outcome.log_sums, heads.query),
                 gradient: within(outcome.gradient, heads.query_width()),
             };
-            backward_of_group(heads, within(shared, heads.width()), head, outcome)
+            let before = if start == 0 { 0 } else { beginning };
+            Group {
+                heads,
+                head,
+                before: &shared[..before * heads.width()],
+                own: within(shared, heads.width()),
+                outcome,
+            }
+            .backward()
         })
         .collect();
     let (size, group) = (heads.size, heads.group());
     let width = (group + 2) * size;
-    let mut rest = gradient;
+    let mut rest = &mut *gradient;
     for (of_segment, &length) in results.chunks(heads.key_value).zip(lengths) {
         let (here, after) = rest.split_at_mut(length * heads.width());
         rest = after;
@@ -353,7 +349,7 @@ pub fn backward(
             .with_min_len(QUERIES)
             .for_each(|(index, row)| {
                 for (head, result) in of_segment.iter().enumerate() {
-                    let result = &result[index * width..][..width];
+                    let result = &result.own[index * width..][..width];
                     let (queries, key_value) = result.split_at(group * size);
                     row[head * group * size..][..group * size].copy_from_slice(queries);
                     row[heads.key_column(head)..][..size].copy_from_slice(&key_value[..size]);
@@ -361,130 +357,172 @@ pub fn backward(
                 }
             });
     }
-}
-
-/// Gradients [length, (group + 2)·size] of one segment's queries of a group, its key and its value.
-///
-/// With S = scale·Q·Kᵀ, P = exp(S − lse), O = P·V and D = rowsum(∂O∘O):
-/// ∂V = Pᵀ·∂O, ∂S = scale·P∘(∂O·Vᵀ − D), ∂Q = ∂S·K, ∂K = ∂Sᵀ·Q.
-fn backward_of_group(
-    heads: Heads,
-    shared: &[f32],
-    shared_head: usize,
-    outcome: Outcome<'_>,
-) -> Vec<f32> {
-    let (size, width, group) = (heads.size, heads.width(), heads.group());
-    let length = shared.len() / width;
-    let query_width = heads.query_width();
-    let result_width = (group + 2) * size;
-    let mut result = vec![0.0f32; length * result_width];
-    let mut probabilities = vec![0.0f32; QUERIES.min(length) * length];
-    let mut differences = vec![0.0f32; QUERIES.min(length) * length];
-    for in_group in 0..group {
-        let head = shared_head * group + in_group;
-        for first in (0..length).step_by(QUERIES) {
-            let count = QUERIES.min(length - first);
-            let seen = first + count;
-            let queries = block(&shared[first * width..], count, width, head * size, size);
-            let keys = block(shared, seen, width, heads.key_column(shared_head), size);
-            let values = block(shared, seen, width, heads.value_column(shared_head), size);
-            let gradient = block(
-                &outcome.gradient[first * query_width..],
-                count,
-                query_width,
-                head * size,
-                size,
-            );
-            let probabilities = &mut probabilities[..count * seen];
-            let differences = &mut differences[..count * seen];
-            set_here(
-                whole_mut(probabilities, count, seen),
-                heads.scale(),
-                queries,
-                keys.transpose(),
-            );
-            set_here(
-                whole_mut(differences, count, seen),
-                1.0,
-                gradient,
-                values.transpose(),
-            );
-            vectorized(
-                #[inline(always)]
-                || {
-                    for (index, (probabilities, differences)) in probabilities
-                        .chunks_exact_mut(seen)
-                        .zip(differences.chunks_exact_mut(seen))
-                        .enumerate()
-                    {
-                        let row = first + index;
-                        let place = row * query_width + head * size;
-                        let along = dot(
-                            &outcome.output[place..place + size],
-                            &outcome.gradient[place..place + size],
-                        );
-                        let visible = row + 1;
-                        let log_sum = outcome.log_sums[row * heads.query + head];
-                        exponentials(&mut probabilities[..visible], 1.0, log_sum);
-                        probabilities[visible..].fill(0.0);
-                        differences[visible..].fill(0.0);
-                        let scale = heads.scale();
-                        for (difference, probability) in differences[..visible]
-                            .iter_mut()
-                            .zip(&probabilities[..visible])
-                        {
-                            *difference = scale * probability * (*difference - along);
-                        }
-                    }
-                },
-            );
-            let differences = whole(differences, count, seen);
-            let probabilities = whole(probabilities, count, seen);
-            let place = |row: usize,
-                         column: usize,
-                         rows: usize,
-                         data: &mut [f32],
-                         left,
-                         right,
-                         adding: bool| {
-                let target = block_mut(
-                    &mut data[row * result_width..],
-                    rows,
-                    result_width,
-                    column * size,
-                    size,
-                );
-                let product = if adding { add_here } else { set_here };
-                product(target, 1.0, left, right);
-            };
-            place(
-                first,
-                in_group,
-                count,
-                &mut result,
-                differences,
-                keys,
-                false,
-            );
-            place(
-                0,
-                group,
-                seen,
-                &mut result,
-                differences.transpose(),
-                queries,
-                true,
-            );
-            place(
-                0,
-                group + 1,
-                seen,
-                &mut result,
-                probabilities.transpose(),
-                gradient,
-                true,
-            );
+    for (index, result) in results.iter().enumerate() {
+        let head = index % heads.key_value;
+        let rows = result.before.chunks_exact(2 * size);
+        for (row, result) in gradient.chunks_exact_mut(heads.width()).zip(rows) {
+            let (keys, values) = result.split_at(size);
+            add_scaled(&mut row[heads.key_column(head)..][..size], 1.0, keys);
+            add_scaled(&mut row[heads.value_column(head)..][..size], 1.0, values);
         }
     }
-    result
+}
+
+/// The query heads of one segment that share a key and value head.
+struct Group<'a> {
+    heads: Heads,
+    /// The key and value head.
+    head: usize,
+    /// Rows of the shared buffer that the segment goes on from.
+    before: &'a [f32],
+    /// Its own rows.
+    own: &'a [f32],
+    outcome: Outcome<'a>,
+}
+
+/// What a group adds to the gradient of the shared buffer.
+struct GroupGradient {
+    /// Queries, key and value of its own rows, [length, (group + 2)·size].
+    own: Vec<f32>,
+    /// Key and value of the rows before, [before, 2·size].
+    before: Vec<f32>,
+}
+
+impl Group<'_> {
+    /// With S = scale·Q·Kᵀ, P = exp(S − lse), O = P·V and D = rowsum(∂O∘O):
+    /// ∂V = Pᵀ·∂O, ∂S = scale·P∘(∂O·Vᵀ − D), ∂Q = ∂S·K, ∂K = ∂Sᵀ·Q.
+    fn backward(&self) -> GroupGradient {
+        let heads = self.heads;
+        let (size, width, group) = (heads.size, heads.width(), heads.group());
+        let (before, length) = (self.before.len() / width, self.own.len() / width);
+        let (key, value) = (heads.key_column(self.head), heads.value_column(self.head));
+        let query_width = heads.query_width();
+        let own_width = (group + 2) * size;
+        let mut result = GroupGradient {
+            own: vec![0.0f32; length * own_width],
+            before: vec![0.0f32; before * 2 * size],
+        };
+        let most = QUERIES.min(length) * (before + length);
+        let mut probabilities = vec![0.0f32; most];
+        let mut differences = vec![0.0f32; most];
+        for in_group in 0..group {
+            let head = self.head * group + in_group;
+            for first in (0..length).step_by(QUERIES) {
+                let count = QUERIES.min(length - first);
+                let seen = first + count;
+                let total = before + seen;
+                let rows_from = |data, width| -> MatRef<'_, f32> {
+                    let data: &[f32] = data;
+                    block(&data[first * width..], count, width, head * size, size)
+                };
+                let queries = rows_from(self.own, width);
+                let gradient = rows_from(self.outcome.gradient, query_width);
+                let probabilities = &mut probabilities[..count * total];
+                let differences = &mut differences[..count * total];
+                // The keys and values of the rows before stand in the first columns.
+                for (rows, column, count_of) in [(self.before, 0, before), (self.own, before, seen)]
+                {
+                    if count_of == 0 {
+                        continue;
+                    }
+                    set_here(
+                        block_mut(probabilities, count, total, column, count_of),
+                        heads.scale(),
+                        queries,
+                        block(rows, count_of, width, key, size).transpose(),
+                    );
+                    set_here(
+                        block_mut(differences, count, total, column, count_of),
+                        1.0,
+                        gradient,
+                        block(rows, count_of, width, value, size).transpose(),
+                    );
+                }
+                self.pull_through_softmax(head, first, before, probabilities, differences);
+                let of_queries = first * own_width;
+                for (rows, column, count_of) in [(self.before, 0, before), (self.own, before, seen)]
+                {
+                    if count_of == 0 {
+                        continue;
+                    }
+                    let differences = block(differences, count, total, column, count_of);
+                    let probabilities = block(probabilities, count, total, column, count_of);
+                    add_here(
+                        block_mut(
+                            &mut result.own[of_queries..],
+                            count,
+                            own_width,
+                            in_group * size,
+                            size,
+                        ),
+                        1.0,
+                        differences,
+                        block(rows, count_of, width, key, size),
+                    );
+                    let (to, stride, place) = if column < before {
+                        (&mut result.before, 2 * size, 0)
+                    } else {
+                        (&mut result.own, own_width, group * size)
+                    };
+                    add_here(
+                        block_mut(to, count_of, stride, place, size),
+                        1.0,
+                        differences.transpose(),
+                        queries,
+                    );
+                    add_here(
+                        block_mut(to, count_of, stride, place + size, size),
+                        1.0,
+                        probabilities.transpose(),
+                        gradient,
+                    );
+                }
+            }
+        }
+        result
+    }
+
+    /// Turns scores into probabilities and the gradients of probabilities into those of scores, both
+    /// [queries, before + own keys], with nothing where a query does not see.
+    fn pull_through_softmax(
+        &self,
+        head: usize,
+        first: usize,
+        before: usize,
+        probabilities: &mut [f32],
+        differences: &mut [f32],
+    ) {
+        let heads = self.heads;
+        let length = self.own.len() / heads.width();
+        let total = before + QUERIES.min(length - first) + first;
+        vectorized(
+            #[inline(always)]
+            || {
+                for (index, (probabilities, differences)) in probabilities
+                    .chunks_exact_mut(total)
+                    .zip(differences.chunks_exact_mut(total))
+                    .enumerate()
+                {
+                    let row = first + index;
+                    let place = row * heads.query_width() + head * heads.size;
+                    let along = dot(
+                        &self.outcome.output[place..place + heads.size],
+                        &self.outcome.gradient[place..place + heads.size],
+                    );
+                    let visible = before + row + 1;
+                    let log_sum = self.outcome.log_sums[row * heads.query + head];
+                    exponentials(&mut probabilities[..visible], 1.0, log_sum);
+                    probabilities[visible..].fill(0.0);
+                    differences[visible..].fill(0.0);
+                    let scale = heads.scale();
+                    for (difference, probability) in differences[..visible]
+                        .iter_mut()
+                        .zip(&probabilities[..visible])
+                    {
+                        *difference = scale * probability * (*difference - along);
+                    }
+                }
+            },
+        );
+    }
 }

@@ -1,14 +1,15 @@
 //! One layer of the decoder: attention and gated feed-forward, each normed before and added after.
 
-use super::attention::{self, Heads, LayerCache, Outcome, Segment};
+use super::attention::{self, Heads, Outcome, Prefix, Segment};
 use super::buffers::{Buffer, Floats, Pool};
+use super::cache::LayerCache;
 use super::linear::{BorrowedAdapter, KeptNarrow, LinearGroup};
 use super::rotary::{Rotary, Turn};
 use super::{gated, norm};
 use crate::Result;
 use crate::models::adapter::AdapterGradients;
 use crate::models::decoder::InputObserver;
-use candle_core::{Device, Tensor};
+use candle_core::Tensor;
 
 /// The frozen weights of a layer.
 #[derive(Debug)]
@@ -39,6 +40,8 @@ pub struct Pass<'a> {
     pub positions: &'a [u32],
     /// Rows of each sequence.
     pub lengths: &'a [usize],
+    /// Rows of the first sequence, where all others go on from it; 0 where each begins by itself.
+    pub beginning: usize,
     /// The change on top of the linear layers.
     pub adapter: &'a BorrowedAdapter<'a>,
     /// Where activations come from.
@@ -73,9 +76,7 @@ fn observe_input(
     x: &[f32],
 ) -> Result<()> {
     if let Some(observe) = observe {
-        let rows = x.len() / group.inputs;
-        let tensor = Tensor::from_slice(x, (rows, group.inputs), &Device::Cpu)?;
-        observe(&group.parts[0].path, &tensor)?;
+        observe(&group.parts[0].path, x, group.inputs)?;
     }
     Ok(())
 }
@@ -168,9 +169,12 @@ impl Layer {
             .map(|(index, &length)| Segment {
                 length,
                 prefix: match &context {
-                    Context::Fresh => None,
-                    Context::Read(caches) => Some(caches[index]),
-                    Context::Extend(caches) => Some(&*caches[index]),
+                    Context::Fresh if index > 0 && pass.beginning > 0 => {
+                        Prefix::Rows(&shared[..pass.beginning * pass.heads.width()])
+                    }
+                    Context::Fresh => Prefix::None,
+                    Context::Read(caches) => Prefix::Cache(caches[index]),
+                    Context::Extend(caches) => Prefix::Cache(&*caches[index]),
                 },
             })
             .collect();
@@ -257,6 +261,7 @@ impl Layer {
             heads,
             &kept.queries_keys_values,
             pass.lengths,
+            pass.beginning,
             Outcome {
                 output: &kept.attended,
                 log_sums: &kept.log_sums,

@@ -8,6 +8,7 @@
 
 pub mod attention;
 pub mod buffers;
+pub mod cache;
 pub mod gated;
 pub mod head;
 pub mod lanes;

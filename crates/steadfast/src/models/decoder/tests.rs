@@ -2,6 +2,7 @@
 //! cached against uncached. Against PyTorch it is tested in `golden.rs`.
 
 use super::*;
+use crate::conversations::tokens::Example;
 use crate::models::adapter::LowRank;
 use proptest::prelude::*;
 use rand::{Rng, RngExt, SeedableRng};
@@ -128,6 +129,7 @@ fn tiny_batch() -> Packed {
     Packed {
         tokens,
         lengths,
+        beginning: 0,
         targets,
     }
 }
@@ -316,8 +318,8 @@ fn log_probabilities_are_the_cross_entropy_and_know_the_likeliest() -> Result<()
 fn the_observer_sees_the_input_of_each_group() -> Result<()> {
     let decoder = tiny();
     let mut seen = Vec::new();
-    let mut observe = |path: &str, x: &Tensor| -> Result<()> {
-        seen.push((path.to_owned(), x.dims().to_vec()));
+    let mut observe = |path: &str, x: &[f32], width: usize| -> Result<()> {
+        seen.push((path.to_owned(), vec![x.len() / width, width]));
         Ok(())
     };
     decoder.hidden(&tokens_of(1, 9), &[4, 5], None, Some(&mut observe))?;
@@ -461,4 +463,45 @@ proptest! {
             prop_assert_eq!([caches[0].length(), caches[1].length()], read);
         }
     }
+}
+
+#[test]
+fn a_beginning_read_once_gives_what_each_sequence_gives_by_itself() -> Result<()> {
+    let decoder = tiny();
+    let adapter = tiny_adapter(&decoder);
+    let beginning = tokens_of(9, 20);
+    let examples: Vec<Example> = [1usize, 70, 5]
+        .iter()
+        .enumerate()
+        .map(|(index, &length)| {
+            let tokens = [&beginning[..], &tokens_of(20 + index as u64, length)].concat();
+            // Some of the beginning is learnt too: each sequence counts its own predictions there.
+            let learn = (0..tokens.len()).map(|place| place % 3 != 1).collect();
+            Example { tokens, learn }
+        })
+        .collect();
+    let mut apart = Packed::default();
+    for example in &examples {
+        apart.push(example);
+    }
+    let sequences: Vec<&[u32]> = examples.iter().map(|one| one.tokens.as_slice()).collect();
+    let (mut together, starts) = Packed::sharing(&sequences);
+    for (example, start) in examples.iter().zip(starts) {
+        together.learn(start, example);
+    }
+    assert_eq!(together.beginning, 20);
+    assert_eq!(together.tokens.len() + 2 * 20, apart.tokens.len());
+    let run = |packed: &Packed| -> Result<(f64, AdapterGradients)> {
+        let (hidden, kept) = decoder.forward(packed, &adapter)?;
+        let (loss, gradient) = decoder.cross_entropy(&hidden, &packed.targets)?;
+        Ok((loss, decoder.backward(kept, &gradient, &adapter)?))
+    };
+    let ((one, gradients), (other, expected)) = (run(&together)?, run(&apart)?);
+    assert!((one - other).abs() < 1e-4 * other, "{one} {other}");
+    for (name, expected) in &expected {
+        let scale = inner(expected, expected).sqrt();
+        let difference = f64::from(largest_difference(&gradients[name], expected));
+        assert!(difference < 1e-4 * scale, "{name}: {difference} of {scale}");
+    }
+    Ok(())
 }

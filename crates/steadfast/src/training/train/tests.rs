@@ -3,7 +3,7 @@
 use super::*;
 use crate::events::Silent;
 use crate::methods::lora::{Lora, uniform};
-use crate::methods::moments::{Moments, group_of};
+use crate::methods::moments::{FirstTokens, Moments, group_of};
 use crate::methods::null_space::NullSpace;
 use crate::models::ModelConfig;
 use crate::models::weights::Weights;
@@ -105,10 +105,10 @@ fn settings(kind: Kind) -> Hyperparameters {
     }
 }
 
-fn moments(decoder: &Decoder, seed: u64) -> Moments {
+fn moments(decoder: &Decoder, seed: u64, first_tokens: FirstTokens) -> Moments {
     let sequences = sequences(seed, 40);
     let slices: Vec<&[u32]> = sequences.iter().map(Vec::as_slice).collect();
-    Moments::collect(decoder, "test", &slices, &Silent).unwrap()
+    Moments::collect(decoder, "test", &slices, first_tokens, &Silent).unwrap()
 }
 
 fn method_of(kind: Kind, decoder: &Decoder) -> Box<dyn Method> {
@@ -120,7 +120,8 @@ fn method_of(kind: Kind, decoder: &Decoder) -> Box<dyn Method> {
         subspace: kind.1,
         ..NullSpaceSettings::default()
     };
-    let (retain, task) = (moments(decoder, 5), moments(decoder, 6));
+    let retain = moments(decoder, 5, FirstTokens::Counted);
+    let task = moments(decoder, 6, FirstTokens::LeftOut);
     Box::new(NullSpace::new(decoder, &settings, &own, 7, &retain, Some(&task), &Silent).unwrap())
 }
 
@@ -153,14 +154,10 @@ struct World {
 impl World {
     fn new(kind: Kind, folder: &Path) -> Self {
         let decoder = decoder();
-        let replies = sequences(11, 4)
-            .iter()
-            .map(|tokens| {
-                Anchor::new(&decoder, &tokens[..3], &tokens[3..])
-                    .unwrap()
-                    .unwrap()
-            })
-            .collect();
+        let retained = sequences(11, 4);
+        let pairs: Vec<(&[u32], &[u32])> =
+            retained.iter().map(|tokens| tokens.split_at(3)).collect();
+        let replies = Anchor::read(&decoder, &pairs).unwrap();
         Self {
             examples: examples(3, 12),
             validation: examples(8, 3),
@@ -255,8 +252,10 @@ fn disturbance_is_the_mean_square_of_the_change() {
             let weight = decoder.linear_weight(&path).unwrap();
             let (mut change, mut power) = (0.0, 0.0);
             for sequence in &retained {
-                let mut observe = |name: &str, inputs: &Tensor| {
+                let mut observe = |name: &str, inputs: &[f32], width: usize| {
                     if name == group {
+                        let rows = inputs.len() / width;
+                        let inputs = Tensor::from_slice(inputs, (rows, width), &Device::Cpu)?;
                         let square = |matrix: &Tensor| -> Result<f64> {
                             let output = inputs.matmul(&matrix.t()?)?.to_dtype(DType::F64)?;
                             Ok(output.sqr()?.sum_all()?.to_scalar::<f64>()?)
@@ -362,9 +361,9 @@ fn frozen_directions_are_orthonormal_and_trained_ones_stay_in_their_half() {
     }
     let (inside, _) = run(KINDS[2], &root.path().join("inside"), None);
     let decoder = decoder();
-    let retain = moments(&decoder, 5);
+    let retain = moments(&decoder, 5, FirstTokens::Counted);
     for (path, layer) in inside.adapter().unwrap().modules {
-        let basis = crate::methods::subspace::low_half(&retain.of(&path).unwrap().all()).unwrap();
+        let basis = crate::methods::subspace::low_half(&retain.of(&path).unwrap().mean()).unwrap();
         let values: Vec<f32> = (0..basis.nrows())
             .flat_map(|row| (0..basis.ncols()).map(move |column| (row, column)))
             .map(|(row, column)| basis[(row, column)] as f32)
