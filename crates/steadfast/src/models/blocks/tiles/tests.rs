@@ -1,0 +1,145 @@
+use super::super::product::block_mut;
+use super::*;
+use proptest::prelude::*;
+
+fn wave(count: usize, phase: f32) -> Vec<f32> {
+    (0..count)
+        .map(|place| (place as f32 * 0.7 + phase).sin())
+        .collect()
+}
+
+/// Σ_k left(row, k)·right(k, column) in f64.
+fn sum(depth: usize, left: impl Fn(usize) -> f32, right: impl Fn(usize) -> f32) -> f64 {
+    (0..depth)
+        .map(|k| f64::from(left(k)) * f64::from(right(k)))
+        .sum()
+}
+
+fn close(found: f32, expected: f64) -> bool {
+    (f64::from(found) - expected).abs() < 1e-3
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn a_sum_of_products_goes_through_and_nothing_beside_it_changes(
+        (rows, outputs, depth, rank) in (0usize..70, 1usize..120, 1usize..600, 1usize..20),
+        (start, after, adding) in (0usize..5, 0usize..5, any::<bool>()),
+    ) {
+        let pool = Pool::default();
+        let (x, w) = (wave(rows * depth, 0.0), wave(outputs * depth, 1.0));
+        let (a, b) = (wave(rank * depth, 2.0), wave(outputs * rank, 3.0));
+        let panels = Panels::pack(&pool, &x, depth);
+        prop_assert_eq!(&*panels.unpack(&pool), &x[..]);
+        let into = Through { panels: &panels, weights: Rows::of(&a, depth) };
+        let middle = narrow(&pool, into, rank, 0.5);
+        let stride = start + outputs + after;
+        let before = wave(rows * stride + 64, 4.0);
+        let mut found = before.clone();
+        through(
+            block_mut(&mut found, rows, stride, start, outputs),
+            adding,
+            &[
+                Through { panels: &panels, weights: Rows::of(&w, depth) },
+                Through { panels: &middle, weights: Rows::of(&b, rank) },
+            ],
+        );
+        let middle = middle.unpack(&pool);
+        for (place, (found, before)) in found.iter().zip(&before).enumerate() {
+            let (row, column) = (place / stride, place % stride);
+            if row >= rows || !(start..start + outputs).contains(&column) {
+                prop_assert_eq!(found, before);
+                continue;
+            }
+            let output = column - start;
+            let expected = sum(depth, |k| x[row * depth + k], |k| w[output * depth + k])
+                + sum(rank, |k| middle[row * rank + k], |k| b[output * rank + k])
+                + if adding { f64::from(*before) } else { 0.0 };
+            prop_assert!(close(*found, expected), "{row} {output}: {found} {expected}");
+        }
+        for (place, found) in middle.iter().enumerate() {
+            let (row, index) = (place / rank, place % rank);
+            let expected = 0.5 * sum(depth, |k| x[row * depth + k], |k| a[index * depth + k]);
+            prop_assert!(close(*found, expected));
+        }
+    }
+
+    #[test]
+    fn gradients_come_back_through_a_sum_of_products(
+        (rows, columns, depth, rank) in (0usize..70, 1usize..120, 1usize..600, 1usize..20),
+    ) {
+        let (left, right) = (wave(rows * depth, 0.0), wave(depth * columns, 1.0));
+        let (middle, a) = (wave(rows * rank, 2.0), wave(rank * columns, 3.0));
+        let mut found = vec![7.0; rows * columns];
+        back(
+            block_mut(&mut found, rows, columns, 0, columns),
+            &[
+                Back { left: Rows::of(&left, depth), right: Rows::of(&right, columns) },
+                Back { left: Rows::of(&middle, rank), right: Rows::of(&a, columns) },
+            ],
+        );
+        for (place, found) in found.iter().enumerate() {
+            let (row, column) = (place / columns, place % columns);
+            let expected = sum(depth, |k| left[row * depth + k], |k| right[k * columns + column])
+                + sum(rank, |k| middle[row * rank + k], |k| a[k * columns + column]);
+            prop_assert!(close(*found, expected), "{row} {column}: {found} {expected}");
+        }
+    }
+
+    #[test]
+    fn an_adapters_gradient_is_summed_over_rows(
+        (rows, wide, narrow) in (0usize..600, 1usize..120, 1usize..40),
+        (start, after) in (0usize..5, 0usize..5),
+    ) {
+        let stride = start + wide + after;
+        let (left, right) = (wave(rows * stride, 0.0), wave(rows * narrow, 1.0));
+        let columns = Rows::of(&left, stride).columns(start, wide);
+        let found = across(columns, Rows::of(&right, narrow), rows, 2.0);
+        for (place, found) in found.iter().enumerate() {
+            let (row, column) = (place / narrow, place % narrow);
+            let expected = 2.0
+                * sum(rows, |k| left[k * stride + start + row], |k| right[k * narrow + column]);
+            prop_assert!(close(*found, expected), "{row} {column}: {found} {expected}");
+        }
+    }
+}
+
+#[test]
+fn pieces_on_all_threads_make_the_product_of_one() {
+    let pool = Pool::default();
+    let (rows, outputs, depth) = (1100, 700, 90);
+    let (x, w) = (wave(rows * depth, 0.0), wave(outputs * depth, 1.0));
+    let panels = Panels::pack(&pool, &x, depth);
+    let mut forth = vec![0.0; rows * outputs];
+    let term = Through {
+        panels: &panels,
+        weights: Rows::of(&w, depth),
+    };
+    through(
+        block_mut(&mut forth, rows, outputs, 0, outputs),
+        false,
+        &[term],
+    );
+    let mut back_again = vec![0.0; rows * depth];
+    let term = Back {
+        left: Rows::of(&forth, outputs),
+        right: Rows::of(&w, depth),
+    };
+    back(block_mut(&mut back_again, rows, depth, 0, depth), &[term]);
+    for row in (0..rows).step_by(37) {
+        for output in 0..outputs {
+            let expected = sum(depth, |k| x[row * depth + k], |k| w[output * depth + k]);
+            assert!(close(forth[row * outputs + output], expected));
+        }
+        for column in 0..depth {
+            let expected = sum(
+                outputs,
+                |k| forth[row * outputs + k],
+                |k| w[k * depth + column],
+            );
+            let found = f64::from(back_again[row * depth + column]);
+            assert!((found - expected).abs() < 1e-3 * expected.abs().max(10.0));
+        }
+    }
+}
