@@ -2,7 +2,8 @@
 """steadfast beside what a user would otherwise run on the same machine: PyTorch, transformers and
 PEFT for training, lm-evaluation-harness for scoring, transformers and llama.cpp for generating.
 
-    python3 benches/side_by_side.py [--only train|moments|score|generate] [--pairs N] [--json]
+    python3 benches/side_by_side.py [--only train|methods|moments|growth|score|generate]
+        [--pairs N] [--json] [--update FILE]
 
 Everything runs on the CPU in f32, on the same threads, with the same batches, loss mask and
 allocator settings. The peers are installed into tests/peers/.venv (or STEADFAST_PEERS). Both sides
@@ -452,8 +453,9 @@ def prepare(options):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
-    parser.add_argument("--only", choices=["train", "moments", "score", "generate"])
+    parser.add_argument("--only", choices=["train", "methods", "moments", "growth", "score", "generate"])
     parser.add_argument("--pairs", type=int, default=5, help="counted pairs a row (5)")
+    parser.add_argument("--update", help="a report whose rows of the same keys are replaced")
     parser.add_argument("--json", action="store_true", help="print one JSON document")
     parser.add_argument("--chats", default="../shared/data/hotel_star/train.jsonl")
     parser.add_argument("--choices", default="../shared/data/knowledge/arc_easy.jsonl")
@@ -463,24 +465,34 @@ def main():
         bench = Bench(options, pathlib.Path(folder))
         if options.only in (None, "train"):
             training(bench)
+        if options.only in (None, "methods"):
             null_space(bench)
-            growth(bench)
         if options.only in (None, "moments"):
             moments(bench)
+        if options.only in (None, "growth"):
+            growth(bench)
         if options.only in (None, "score"):
             scoring(bench)
         if options.only in (None, "generate"):
             generating(bench)
-    report = {
-        "machine": machine(),
-        "date": datetime.date.today().isoformat(),
+    made = {"machine": machine(), "date": datetime.date.today().isoformat()}
+    for row in bench.rows:
+        row |= made | {"pairs": options.pairs}
+    report = made | {
         "threads": THREADS,
-        "pairs": options.pairs,
         "ratios": bench.ratios,
         "checks": bench.checks,
         "floors": bench.floors,
         "rows": bench.rows,
     }
+    if options.update:
+        path = pathlib.Path(options.update)
+        before = json.loads(path.read_text()) if path.exists() else {}
+        rows = {row["key"]: row for row in before.get("rows", []) + report["rows"]}
+        merged = report | {"rows": list(rows.values())}
+        for part in ("ratios", "checks", "floors"):
+            merged[part] = before.get(part, {}) | report[part]
+        path.write_text(json.dumps(merged, indent=1, ensure_ascii=False) + "\n")
     if options.json:
         print(json.dumps(report, indent=1, ensure_ascii=False))
         return

@@ -81,30 +81,29 @@ fn accumulate<S: Simd, const V: usize>(
     sums: &mut Sums<S, V>,
 ) {
     let (steps, _) = S::as_simd_f32s(panel).0.as_chunks::<V>();
+    let [a, b, c, d, e, f] = rows;
     for (index, steps) in steps.chunks(STEPS).enumerate() {
-        let depth = steps.len();
-        let [a, b, c, d, e, f] = rows.map(|row| &row[index * STEPS..][..depth]);
+        let (start, end) = (index * STEPS, index * STEPS + steps.len());
+        // Slices as long as the steps: nothing is left to check inside the loop.
+        let rows = [
+            &a[start..end],
+            &b[start..end],
+            &c[start..end],
+            &d[start..end],
+            &e[start..end],
+            &f[start..end],
+        ];
         let mut held = nothing::<S, V>(simd);
         for (place, step) in steps.iter().enumerate() {
-            let factors = [a[place], b[place], c[place], d[place], e[place], f[place]];
-            add_step::<S, V>(simd, step, factors, &mut held);
+            for row in 0..TALL {
+                let factor = simd.splat_f32s(rows[row][place]);
+                for vector in 0..V {
+                    held[row][vector] =
+                        simd.mul_add_e_f32s(factor, step[vector], held[row][vector]);
+                }
+            }
         }
         add_sums::<S, V>(simd, &held, sums);
-    }
-}
-
-#[inline(always)]
-fn add_step<S: Simd, const V: usize>(
-    simd: S,
-    step: &[S::f32s; V],
-    factors: [f32; TALL],
-    sums: &mut Sums<S, V>,
-) {
-    for row in 0..TALL {
-        let factor = simd.splat_f32s(factors[row]);
-        for vector in 0..V {
-            sums[row][vector] = simd.mul_add_e_f32s(factor, step[vector], sums[row][vector]);
-        }
     }
 }
 
@@ -134,7 +133,14 @@ fn accumulate_columns<S: Simd, const V: usize>(
     {
         let mut held = nothing::<S, V>(simd);
         for (row, step) in rows.chunks(wide.stride).zip(steps) {
-            add_step::<S, V>(simd, step, first_six(&row[column..]), &mut held);
+            let factors = first_six(&row[column..]);
+            for row in 0..TALL {
+                let factor = simd.splat_f32s(factors[row]);
+                for vector in 0..V {
+                    held[row][vector] =
+                        simd.mul_add_e_f32s(factor, step[vector], held[row][vector]);
+                }
+            }
         }
         add_sums::<S, V>(simd, &held, sums);
     }
