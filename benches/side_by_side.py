@@ -220,10 +220,10 @@ def floor(bench, key, content, runs):
         for index in batch:
             length = len(content["tokens"][index])
             learnt = sum(content["learn"][index][1:])
-            # Forward and the gradient of the input; the adapter's products besides its gradients;
-            # the causal half of attention, whose backward makes five products of the forward's two.
+            # Forward and the gradient of the input; the adapter's two products forth, two back, and
+            # its two gradients; a shared beginning counted each time; the causal half of attention, whose backward makes five products of the forward's two.
             attention = shape["attention"] * length * (length + 1) // 2
-            work += 2 * linear * length + 2 * head * learnt + 5 * rank * length + 7 * attention // 2
+            work += 2 * linear * length + 2 * head * learnt + 3 * rank * length + 7 * attention // 2
             read += length
     seconds = work / per_second
     reached = statistics.median(rate(run["steps"]) for run in runs)

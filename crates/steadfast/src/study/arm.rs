@@ -165,7 +165,7 @@ fn finished(
 /// Digest of everything that decides what training ends with.
 fn identity(work: &Work<'_>) -> Result<String> {
     let inputs = (
-        "steadfast.training/1",
+        "steadfast.training/2",
         &work.base.located.sha256,
         work.arm,
         work.seed,

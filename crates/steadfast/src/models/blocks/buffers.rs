@@ -45,7 +45,7 @@ impl Store {
             .map(|(index, _)| index);
         let data = match fitting {
             Some(index) => {
-                let data = self.free.swap_remove(index);
+                let data = self.free.remove(index);
                 self.free_floats -= data.len();
                 data
             }

@@ -39,11 +39,6 @@ impl<'a> Rows<'a> {
         }
     }
 
-    /// Width of a row.
-    pub fn width(self) -> usize {
-        self.width
-    }
-
     #[inline(always)]
     pub(super) fn row(self, index: usize) -> &'a [f32] {
         &self.data[index * self.stride..][..self.width]
