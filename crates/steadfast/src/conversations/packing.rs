@@ -31,24 +31,33 @@ pub struct Target {
     pub weight: f32,
 }
 
+/// Length of what all of several sequences (none empty) begin with; 0 for a single one. Something of
+/// each always remains.
+pub fn shared_beginning<S: AsRef<[u32]>>(sequences: &[S]) -> usize {
+    let [first, rest @ ..] = sequences else {
+        return 0;
+    };
+    if rest.is_empty() {
+        return 0;
+    }
+    let first = first.as_ref();
+    rest.iter().fold(first.len() - 1, |so_far, one| {
+        let one = one.as_ref();
+        let same = first.iter().zip(one).take_while(|(a, b)| a == b).count();
+        so_far.min(same).min(one.len() - 1)
+    })
+}
+
 impl Packed {
     /// Lays out sequences (none empty), what they all begin with only once. Also returns the row at
     /// which the rest of each begins.
     pub fn sharing(sequences: &[&[u32]]) -> (Self, Vec<usize>) {
         let mut packed = Self::default();
-        if let [first, rest @ ..] = sequences
-            && !rest.is_empty()
-        {
-            // Something of each must remain: a sequence is never empty.
-            let shared = rest.iter().fold(first.len() - 1, |so_far, one| {
-                let same = first.iter().zip(*one).take_while(|(a, b)| a == b).count();
-                so_far.min(same).min(one.len() - 1)
-            });
-            if shared >= LEAST_SHARED {
-                packed.beginning = shared;
-                packed.tokens.extend_from_slice(&first[..shared]);
-                packed.lengths.push(shared);
-            }
+        let shared = shared_beginning(sequences);
+        if shared >= LEAST_SHARED {
+            packed.beginning = shared;
+            packed.tokens.extend_from_slice(&sequences[0][..shared]);
+            packed.lengths.push(shared);
         }
         let mut starts = Vec::with_capacity(sequences.len());
         for sequence in sequences {

@@ -6,6 +6,7 @@
 
 use super::decoder::Cache;
 use super::{Adapter, Decoder, LanguageModel};
+use crate::conversations::packing::shared_beginning;
 use crate::{Error, Result};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -203,15 +204,7 @@ fn read_beginning(
     adapter: Option<&Adapter>,
     prompts: &[Vec<u32>],
 ) -> Result<(usize, Cache)> {
-    let shared = match prompts {
-        [first, rest @ ..] if !rest.is_empty() => {
-            rest.iter().fold(first.len() - 1, |so_far, one| {
-                let same = first.iter().zip(one).take_while(|(a, b)| a == b).count();
-                so_far.min(same).min(one.len() - 1)
-            })
-        }
-        _ => 0,
-    };
+    let shared = shared_beginning(prompts);
     let mut caches = [decoder.cache(shared)];
     if shared > 0 {
         decoder.extend(&prompts[0][..shared], &[shared], &mut caches, adapter)?;

@@ -43,7 +43,7 @@ pub fn likelihoods(
 }
 
 /// Splits into consecutive packs whose sizes sum to [`ROWS`] at most, or that hold one element.
-fn packs<T>(elements: &[T], size: impl Fn(&T) -> usize) -> Vec<&[T]> {
+pub(crate) fn packs<T>(elements: &[T], size: impl Fn(&T) -> usize) -> Vec<&[T]> {
     let mut packs = Vec::new();
     let (mut start, mut held) = (0, 0);
     for (index, element) in elements.iter().enumerate() {

@@ -37,28 +37,25 @@ fn read_gguf(path: &Path, device: &Device) -> Result<Weights> {
         .collect();
     known
         .into_par_iter()
-        .map_init(
-            || file.reader(),
-            |reader, (name, known)| {
-                let reader = reader.as_mut().map_err(|error| {
-                    Error::bug("the file can no longer be opened").because(error.to_string())
-                })?;
-                let weight = file.tensor(reader, name, device)?;
-                let heads = match known.rsplit('.').nth(1) {
-                    Some("q_proj") => heads,
-                    Some("k_proj") => key_value_heads,
-                    _ => return Ok((known, weight)),
-                };
-                let rows = weight.dim(0)?;
-                if heads == 0 || rows % (2 * heads) != 0 {
-                    return Err(Error::user(format!("{rows} rows do not divide into {heads} heads"))
-                        .at(path)
-                        .field(name)
-                        .hint("the metadata and the tensors do not belong together: convert the model again"));
-                }
-                Ok((known, gguf::restore_rotary_rows(&weight, heads)?))
-            },
-        )
+        .map(|(name, known)| {
+            let weight = file.tensor(&mut file.reader()?, name, device)?;
+            let heads = match known.rsplit('.').nth(1) {
+                Some("q_proj") => heads,
+                Some("k_proj") => key_value_heads,
+                _ => return Ok((known, weight)),
+            };
+            let rows = weight.dim(0)?;
+            if heads == 0 || rows % (2 * heads) != 0 {
+                return Err(Error::user(format!("{rows} rows do not divide into {heads} heads"))
+                    .at(path)
+                    .field(name)
+                    .hint("the metadata and the tensors do not belong together: convert the model again"));
+            }
+            Ok((known, gguf::restore_rotary_rows(&weight, heads)?))
+        })
+        .collect::<Vec<Result<_>>>()
+        // In the order of the tensors, so that of several broken ones always the same is named.
+        .into_iter()
         .collect()
 }
 

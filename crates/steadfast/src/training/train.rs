@@ -10,6 +10,7 @@ use crate::events::{Event, Listener};
 use crate::methods::{Method, Parameters};
 use crate::models::adapter::{Adapter, AdapterGradients};
 use crate::models::decoder::Decoder;
+use crate::models::likelihood::packs;
 use crate::settings::arm::{Hyperparameters, Length};
 use crate::{Error, Result};
 use candle_core::Tensor;
@@ -44,33 +45,26 @@ pub struct Anchor {
 impl Anchor {
     /// Reads the base once over each prompt and reply, several in a pass. Empty ones are left out.
     pub fn read(decoder: &Decoder, pairs: &[(&[u32], &[u32])]) -> Result<Vec<Self>> {
-        const ROWS: usize = 2048;
-        let mut anchors: Vec<Self> = Vec::with_capacity(pairs.len());
-        let mut waiting: Vec<(Vec<u32>, usize)> = Vec::new();
-        let mut rows = 0;
-        for (index, (prompt, reply)) in pairs.iter().enumerate() {
-            if !prompt.is_empty() && !reply.is_empty() {
-                rows += prompt.len() + reply.len();
-                waiting.push(([*prompt, *reply].concat(), prompt.len() - 1));
-            }
-            if waiting.is_empty() || (rows < ROWS && index + 1 < pairs.len()) {
-                continue;
-            }
-            let tokens: Vec<u32> = waiting.iter().flat_map(|(one, _)| one).copied().collect();
-            let lengths: Vec<usize> = waiting.iter().map(|(one, _)| one.len()).collect();
+        let whole: Vec<(Vec<u32>, usize)> = pairs
+            .iter()
+            .filter(|(prompt, reply)| !prompt.is_empty() && !reply.is_empty())
+            .map(|(prompt, reply)| ([*prompt, *reply].concat(), prompt.len() - 1))
+            .collect();
+        let mut anchors = Vec::with_capacity(whole.len());
+        for pack in packs(&whole, |(tokens, _)| tokens.len()) {
+            let tokens: Vec<u32> = pack.iter().flat_map(|(one, _)| one).copied().collect();
+            let lengths: Vec<usize> = pack.iter().map(|(one, _)| one.len()).collect();
             let hidden = decoder.hidden(&tokens, &lengths, None, None)?;
             let mut start = 0;
-            for (tokens, first) in waiting.drain(..) {
+            for (tokens, first) in pack {
                 let count = tokens.len() - first - 1;
-                let teacher = hidden.narrow(0, start + first, count)?.force_contiguous()?;
-                start += tokens.len();
                 anchors.push(Self {
-                    rows: (first..first + count).map(|row| row as u32).collect(),
-                    tokens,
-                    teacher,
+                    tokens: tokens.clone(),
+                    rows: (*first..first + count).map(|row| row as u32).collect(),
+                    teacher: hidden.narrow(0, start + first, count)?.force_contiguous()?,
                 });
+                start += tokens.len();
             }
-            rows = 0;
         }
         Ok(anchors)
     }

@@ -54,18 +54,13 @@ const PIECE: usize = 8 << 20;
 /// Pieces begin at multiples of this, which faer's kernels fill whole.
 const GRAIN: usize = 48;
 
-/// destination = scale·left·right on all threads.
-pub fn set(to: MatMut<'_, f32>, scale: f32, left: MatRef<'_, f32>, right: MatRef<'_, f32>) {
-    spread(to, scale, left, right);
-}
-
-/// Halves the destination until a piece is small enough, and leaves the pieces to whichever thread is
+/// destination = scale·left·right on all threads: halves the destination until a piece is small enough, and leaves the pieces to whichever thread is
 /// free.
 ///
 /// faer's own threads meet at barriers: on a machine that does anything else, each product waits for
 /// the thread that was put aside. The pieces depend on the shape alone, so one thread and many give
 /// the same bits.
-fn spread(to: MatMut<'_, f32>, scale: f32, left: MatRef<'_, f32>, right: MatRef<'_, f32>) {
+pub fn set(to: MatMut<'_, f32>, scale: f32, left: MatRef<'_, f32>, right: MatRef<'_, f32>) {
     let (rows, columns) = (to.nrows(), to.ncols());
     let work = rows * columns * left.ncols();
     let (longer, across) = if columns >= rows {
@@ -81,15 +76,15 @@ fn spread(to: MatMut<'_, f32>, scale: f32, left: MatRef<'_, f32>, right: MatRef<
         let (first, second) = to.split_at_col_mut(middle);
         let (one, other) = right.split_at_col(middle);
         rayon::join(
-            || spread(first, scale, left, one),
-            || spread(second, scale, left, other),
+            || set(first, scale, left, one),
+            || set(second, scale, left, other),
         );
     } else {
         let (first, second) = to.split_at_row_mut(middle);
         let (one, other) = left.split_at_row(middle);
         rayon::join(
-            || spread(first, scale, one, right),
-            || spread(second, scale, other, right),
+            || set(first, scale, one, right),
+            || set(second, scale, other, right),
         );
     }
 }
