@@ -6,8 +6,10 @@ use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use std::hint::black_box;
 use steadfast::models::blocks::attention::{self, Heads, Outcome, Prefix, Segment};
 use steadfast::models::blocks::buffers::Pool;
-use steadfast::models::blocks::product::{lower_gram, whole, whole_mut};
-use steadfast::models::blocks::tiles::{Back, Panels, Rows, Through, across, back, through};
+use steadfast::models::blocks::product::whole_mut;
+use steadfast::models::blocks::tiles::{
+    Back, Panels, Rows, Through, across, add_gram, back, through,
+};
 use steadfast::models::blocks::{gated, norm};
 
 const ROWS: usize = 1024;
@@ -73,10 +75,7 @@ fn products(criterion: &mut Criterion) {
     group.bench_function("lower gram", |bencher| {
         let mut to = vec![0.0; HIDDEN * HIDDEN];
         bencher.iter(|| {
-            lower_gram(
-                whole_mut(&mut to, HIDDEN, HIDDEN),
-                whole(black_box(&x), ROWS, HIDDEN),
-            );
+            add_gram(whole_mut(&mut to, HIDDEN, HIDDEN), &pool, black_box(&x));
         });
     });
     group.finish();

@@ -304,8 +304,8 @@ fn products(model: &LanguageModel, rows: usize) -> Outcome<Value> {
         .decoder
         .linear_paths()
         .iter()
-        .filter_map(|path| model.decoder.linear_weight(path).cloned())
-        .collect();
+        .filter_map(|path| model.decoder.linear_weight(path).transpose())
+        .collect::<Result<_, _>>()?;
     let head = Tensor::zeros(
         (model.config.vocabulary, model.config.hidden_size),
         DType::F32,

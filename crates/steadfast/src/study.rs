@@ -123,7 +123,13 @@ pub fn run(settings: &StudySettings, listener: &dyn Listener) -> Result<StudyOut
 /// Trains one arm.
 pub fn tune(settings: &TuneSettings, listener: &dyn Listener) -> Result<TuneOutcome> {
     let located = resolve::locate(settings.base.as_deref(), listener)?;
-    let base = LanguageModel::load(&located, &Device::Cpu)?;
+    let base = LanguageModel::load_within(
+        &located,
+        settings.memory_limit,
+        arm::load(&settings.arm),
+        &Device::Cpu,
+        listener,
+    )?;
     std::fs::create_dir_all(&settings.output)
         .map_err(|cause| Error::file("create", &settings.output, cause))?;
     let store = Store::new(settings.output.join("store"));

@@ -53,6 +53,9 @@ pub struct Arguments {
     /// Go on from the last checkpoint in the output folder
     #[arg(long)]
     resume: bool,
+    /// Keep within this much memory, such as 900MB: slower, but the same bits
+    #[arg(long, value_name = "SIZE")]
+    memory_limit: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -76,6 +79,7 @@ pub fn run(arguments: Arguments, global: Global) -> Result<()> {
         seed: arguments.seed,
         output: arguments.output,
         resume: arguments.resume,
+        memory_limit: arguments.memory_limit,
     })?;
     explain_interrupt("add --resume to go on from the last checkpoint");
     let outcome = steadfast::study::tune(&settings, &Progress::new(global))?;

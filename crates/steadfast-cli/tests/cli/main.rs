@@ -1,5 +1,6 @@
 //! The built command from outside: exit code, stdout and stderr together.
 
 mod help;
+mod memory;
 mod mistakes;
 mod support;

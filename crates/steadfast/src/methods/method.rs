@@ -41,9 +41,9 @@ pub trait Method {
 }
 
 /// The frozen weight [out, in] of a linear layer.
-pub(super) fn weight<'a>(decoder: &'a Decoder, path: &str) -> Result<&'a Tensor> {
+pub(super) fn weight(decoder: &Decoder, path: &str) -> Result<Tensor> {
     decoder
-        .linear_weight(path)
+        .linear_weight(path)?
         .ok_or_else(|| Error::bug(format!("the decoder has no linear layer {path}")))
 }
 

@@ -9,10 +9,12 @@
 //! so the sink stays where it is; what the task uses leaves it out, so no direction is spent on it.
 
 use crate::events::{Event, Listener};
-use crate::models::blocks::product;
+use crate::models::blocks::buffers::Pool;
+use crate::models::blocks::{product, tiles};
 use crate::models::decoder::Decoder;
 use crate::{Error, Result};
-use faer::{Mat, MatMut};
+use faer::Mat;
+use rayon::prelude::*;
 use std::collections::BTreeMap;
 
 /// Rows of one chunk of forward passes.
@@ -31,7 +33,7 @@ pub enum FirstTokens {
 #[derive(Clone, Debug)]
 pub struct Moment {
     width: usize,
-    /// Lower triangle, column after column, from the diagonal down.
+    /// Lower triangle, row after row, up to the diagonal.
     lower: Vec<f64>,
     tokens: usize,
 }
@@ -50,10 +52,10 @@ impl Moment {
         let count = self.tokens.max(1) as f64;
         let mut mean = Mat::zeros(self.width, self.width);
         let mut rest = self.lower.as_slice();
-        for column in 0..self.width {
-            let (here, after) = rest.split_at(self.width - column);
+        for row in 0..self.width {
+            let (here, after) = rest.split_at(row + 1);
             rest = after;
-            for (row, sum) in (column..).zip(here) {
+            for (column, sum) in here.iter().enumerate() {
                 mean[(row, column)] = sum / count;
                 mean[(column, row)] = sum / count;
             }
@@ -66,27 +68,28 @@ impl Moment {
         self.tokens
     }
 
-    /// Adds the rows of `values` [rows, width]. `scratch` is used again from call to call.
-    fn add(&mut self, values: &[f32], scratch: &mut Vec<f32>) {
+    /// Adds the rows of `values` [rows, width]. The sum of their products is made in f32.
+    fn add(&mut self, values: &[f32], pool: &Pool) {
         let width = self.width;
-        let rows = values.len() / width;
-        if scratch.len() < width * width {
-            scratch.resize(width * width, 0.0);
-        }
-        let chunk = &mut scratch[..width * width];
-        product::lower_gram(
-            MatMut::from_column_major_slice_mut(chunk, width, width),
-            product::whole(values, rows, width),
-        );
+        let mut chunk = pool.take(width * width);
+        chunk.fill(0.0);
+        tiles::add_gram(product::whole_mut(&mut chunk, width, width), pool, values);
+        let mut rows = Vec::with_capacity(width);
         let mut rest = self.lower.as_mut_slice();
-        for (column, chunk) in chunk.chunks_exact(width).enumerate() {
-            let (here, after) = rest.split_at_mut(width - column);
+        for row in 0..width {
+            let (here, after) = rest.split_at_mut(row + 1);
             rest = after;
-            for (sum, more) in here.iter_mut().zip(&chunk[column..]) {
-                *sum += f64::from(*more);
-            }
+            rows.push(here);
         }
-        self.tokens += rows;
+        rows.into_par_iter()
+            .zip(chunk.par_chunks_exact(width))
+            .with_min_len(64)
+            .for_each(|(sums, more)| {
+                for (sum, more) in sums.iter_mut().zip(more) {
+                    *sum += f64::from(*more);
+                }
+            });
+        self.tokens += values.len() / width;
     }
 }
 
@@ -112,7 +115,7 @@ impl Moments {
             unit: "tokens",
         });
         let mut groups: BTreeMap<String, Moment> = BTreeMap::new();
-        let mut scratch = Vec::new();
+        let pool = Pool::default();
         let mut done = 0;
         for chunk in chunks(sequences) {
             let tokens: Vec<u32> = chunk
@@ -126,7 +129,7 @@ impl Moments {
                     .entry(group.to_owned())
                     .or_insert_with(|| Moment::new(width));
                 match first_tokens {
-                    FirstTokens::Counted => moment.add(inputs, &mut scratch),
+                    FirstTokens::Counted => moment.add(inputs, &pool),
                     FirstTokens::LeftOut => {
                         kept.clear();
                         let mut rest = inputs;
@@ -135,7 +138,7 @@ impl Moments {
                             rest = after;
                             kept.extend_from_slice(&sequence[width..]);
                         }
-                        moment.add(&kept, &mut scratch);
+                        moment.add(&kept, &pool);
                     }
                 }
                 Ok(())
@@ -194,9 +197,9 @@ mod tests {
     fn a_moment_is_the_mean_of_outer_products() {
         let rows = [[9.0f32, 0., 3.], [1., 2., 3.], [-1., 0., 2.]];
         let mut moment = Moment::new(3);
-        let mut scratch = Vec::new();
-        moment.add(&rows[..1].concat(), &mut scratch);
-        moment.add(&rows[1..].concat(), &mut scratch);
+        let pool = Pool::default();
+        moment.add(&rows[..1].concat(), &pool);
+        moment.add(&rows[1..].concat(), &pool);
         assert_eq!(moment.tokens(), 3);
         let mean = moment.mean();
         for row in 0..3 {

@@ -22,7 +22,9 @@ use crate::models::decoder::Decoder;
 use crate::settings::arm::{Hyperparameters, NullSpaceSettings, Subspace};
 use candle_core::{Device, Tensor};
 use faer::Mat;
+use rayon::prelude::*;
 use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
 
 /// What `null-space` moves, and what it measures itself against.
 #[derive(Debug)]
@@ -43,8 +45,8 @@ struct Site {
     power: f64,
 }
 
-/// Where A may be.
-#[derive(Debug)]
+/// Where A may be. Clones share their tensors.
+#[derive(Clone, Debug)]
 enum Place {
     /// A is frozen, and so is G.
     Frozen { a: Tensor, g: Tensor },
@@ -70,47 +72,37 @@ impl NullSpace {
             total: form.modules.len() as u64,
             unit: "layers",
         });
+        // Layers that read the same input share its moments and what is made of them.
+        let mut groups: BTreeMap<String, Vec<&str>> = BTreeMap::new();
+        for path in &form.modules {
+            groups.entry(group_of(path)).or_default().push(path);
+        }
+        let groups: Vec<Vec<&str>> = groups.into_values().collect();
+        let done = Mutex::new(0);
+        let found: Vec<Vec<(String, Site)>> = groups
+            .par_iter()
+            .map(|paths| {
+                let found = sites(decoder, &form, own, retain, task, paths)?;
+                let mut done = done.lock().unwrap_or_else(PoisonError::into_inner);
+                *done += paths.len() as u64;
+                listener.on(Event::StageAdvanced { done: *done });
+                Ok(found)
+            })
+            .collect::<Result<_>>()?;
+        let sites: BTreeMap<String, Site> = found.into_iter().flatten().collect();
         let mut parameters = Parameters::new();
-        let mut sites = BTreeMap::new();
-        let mut shared: BTreeMap<String, Shared> = BTreeMap::new();
-        for (index, path) in form.modules.iter().enumerate() {
+        for (path, site) in &sites {
             let weight = super::weight(decoder, path)?;
-            let (output, _) = weight.dims2()?;
             let device = weight.device();
-            let group = group_of(path);
-            if !shared.contains_key(&group) {
-                // Layers come in order: no later layer shares an earlier group's input.
-                shared.clear();
-                let made = Shared::new(path, &form, own, retain, task, device)?;
-                shared.insert(group.clone(), made);
+            if let Place::Inside { basis, .. } = &site.place {
+                let name = format!("{path}.M");
+                let kept = basis.dim(0)?;
+                let bound = 1.0 / (kept as f32).sqrt();
+                let start = uniform(&name, seed, (form.rank, kept), bound, device)?;
+                parameters.insert(name, start);
             }
-            let found = &shared[&group];
-            let place = match &found.place {
-                Place::Frozen { a, g } => Place::Frozen {
-                    a: a.clone(),
-                    g: g.clone(),
-                },
-                Place::Inside { basis, retain } => {
-                    let name = format!("{path}.M");
-                    let kept = basis.dim(0)?;
-                    let bound = 1.0 / (kept as f32).sqrt();
-                    parameters.insert(
-                        name.clone(),
-                        uniform(&name, seed, (form.rank, kept), bound, device)?,
-                    );
-                    Place::Inside {
-                        basis: basis.clone(),
-                        retain: retain.clone(),
-                    }
-                }
-            };
-            let b = Tensor::zeros((output, form.rank), weight.dtype(), device)?;
+            let b = Tensor::zeros((weight.dim(0)?, form.rank), weight.dtype(), device)?;
             parameters.insert(format!("{path}.lora_B"), b);
-            let power = quadratic(weight, &found.retain)?;
-            sites.insert(path.clone(), Site { place, power });
-            listener.on(Event::StageAdvanced {
-                done: index as u64 + 1,
-            });
         }
         listener.on(Event::StageFinished {
             stage: stage.into(),
@@ -157,53 +149,55 @@ impl NullSpace {
     }
 }
 
-/// What layers with the same input share.
-struct Shared {
-    place: Place,
-    /// C_retain, [in, in].
-    retain: Tensor,
-}
-
-impl Shared {
-    fn new(
-        path: &str,
-        form: &Form,
-        own: &NullSpaceSettings,
-        retain: &Moments,
-        task: Option<&Moments>,
-        device: &Device,
-    ) -> Result<Self> {
-        let moment = retain.of(path)?.mean();
-        let retain_tensor = tensor(&moment, device)?;
-        let place = match (own.subspace, task) {
-            (Subspace::Contrastive, Some(task)) => {
-                let task = task.of(path)?.mean();
-                let (a, _) = contrastive(&task, &moment, own.rho, form.rank)?;
-                let g = subspace::product(
-                    subspace::product(a.as_ref(), moment.as_ref()).as_ref(),
-                    a.transpose(),
-                );
-                let square = form.scale() * form.scale();
-                Place::Frozen {
-                    a: tensor(&a, device)?,
-                    g: (tensor(&g, device)? * square)?,
-                }
+/// The sites of `paths`, which read the same input.
+fn sites(
+    decoder: &Decoder,
+    form: &Form,
+    own: &NullSpaceSettings,
+    retain: &Moments,
+    task: Option<&Moments>,
+    paths: &[&str],
+) -> Result<Vec<(String, Site)>> {
+    let Some(first) = paths.first() else {
+        return Ok(Vec::new());
+    };
+    let device = decoder.device();
+    let moment = retain.of(first)?.mean();
+    let retained = tensor(&moment, device)?;
+    let place = match (own.subspace, task) {
+        (Subspace::Contrastive, Some(task)) => {
+            let task = task.of(first)?.mean();
+            let (a, _) = contrastive(&task, &moment, own.rho, form.rank)?;
+            let g = subspace::product(
+                subspace::product(a.as_ref(), moment.as_ref()).as_ref(),
+                a.transpose(),
+            );
+            let square = form.scale() * form.scale();
+            Place::Frozen {
+                a: tensor(&a, device)?,
+                g: (tensor(&g, device)? * square)?,
             }
-            (Subspace::Contrastive, None) => {
-                return Err(crate::Error::bug(
-                    "contrastive directions need the task's moments",
-                ));
-            }
-            (Subspace::LowRetain, _) => Place::Inside {
-                basis: tensor(&low_half(&moment)?, device)?,
-                retain: retain_tensor.clone(),
-            },
-        };
-        Ok(Self {
-            place,
-            retain: retain_tensor,
+        }
+        (Subspace::Contrastive, None) => {
+            return Err(crate::Error::bug(
+                "contrastive directions need the task's moments",
+            ));
+        }
+        (Subspace::LowRetain, _) => Place::Inside {
+            basis: tensor(&low_half(&moment)?, device)?,
+            retain: retained.clone(),
+        },
+    };
+    paths
+        .iter()
+        .map(|path| {
+            let site = Site {
+                place: place.clone(),
+                power: quadratic(&super::weight(decoder, path)?, &retained)?,
+            };
+            Ok(((*path).to_owned(), site))
         })
-    }
+        .collect()
 }
 
 /// The matrix as an f32 tensor.

@@ -8,8 +8,10 @@ use rand_chacha::ChaCha8Rng;
 
 /// Directions beyond those wanted that the iteration carries along: they speed its convergence.
 const OVERSAMPLING: usize = 16;
-/// Most iterations; the last of them changes nothing that an f32 keeps, or little.
-const ITERATIONS: usize = 60;
+/// Blocks of the Krylov space that one cycle spans.
+const BLOCKS: usize = 4;
+/// Most cycles; the last of them changes nothing that an f32 keeps, or little.
+const CYCLES: usize = 20;
 
 /// Sum of the diagonal.
 pub fn trace(matrix: &Mat<f64>) -> f64 {
@@ -27,7 +29,8 @@ pub fn product(left: faer::MatRef<'_, f64>, right: faer::MatRef<'_, f64>) -> Mat
         left,
         right,
         1.0,
-        Par::rayon(0),
+        // Layers are worked on side by side.
+        Par::Seq,
     );
     result
 }
@@ -35,9 +38,9 @@ pub fn product(left: faer::MatRef<'_, f64>, right: faer::MatRef<'_, f64>) -> Mat
 /// The top `count` solutions a of C_task·a = λ·(C_retain + εI)·a, ε = ρ·tr(C_retain)/d, made
 /// orthonormal in the Euclidean sense: the rows of the result, [count, d].
 ///
-/// With C_retain + εI = L·Lᵀ these are a = L⁻ᵀu for the top eigenvectors u of L⁻¹·C_task·L⁻ᵀ, found
-/// by subspace iteration with a Rayleigh–Ritz step: a few of d directions are wanted, so a full
-/// eigendecomposition would waste d/count of its work. Returns the λ too, largest first.
+/// With C_retain + εI = L·Lᵀ these are a = L⁻ᵀu for the top eigenvectors u of L⁻¹·C_task·L⁻ᵀ: a few
+/// of d are wanted, so a full eigendecomposition would waste d/count of its work. Returns the λ too,
+/// largest first.
 pub fn contrastive(
     task: &Mat<f64>,
     retain: &Mat<f64>,
@@ -55,37 +58,72 @@ pub fn contrastive(
             .hint("raise rho, or retain more text (retain_tokens)")
     })?;
     let factor = cholesky.L();
-    let carried = (count + OVERSAMPLING).min(width);
-    let mut random = ChaCha8Rng::seed_from_u64(0);
-    let start = Mat::from_fn(width, carried, |_, _| random.random_range(-1.0..1.0));
-    let mut basis = orthonormal(&start);
-    let mut values = vec![0.0; carried];
-    for _ in 0..ITERATIONS {
-        let mut image = basis.clone();
+    let apply = |block: &Mat<f64>| {
+        let mut image = block.clone();
         factor
             .transpose()
             .solve_upper_triangular_in_place(image.as_mut());
         let mut image = product(task.as_ref(), image.as_ref());
         factor.solve_lower_triangular_in_place(image.as_mut());
-        let small = product(basis.transpose(), image.as_ref());
+        image
+    };
+    let (mut solutions, values) = top_eigenvectors(apply, width, count)?;
+    factor
+        .transpose()
+        .solve_upper_triangular_in_place(solutions.as_mut());
+    Ok((orthonormal(&solutions).transpose().to_owned(), values))
+}
+
+/// The top `count` eigenvectors (columns) and eigenvalues of the symmetric operator `apply`, by block
+/// Lanczos with restarts (Golub & Underwood 1977): each cycle spans V, MV, M²V, … and keeps the
+/// best of that span. Powers of M alone take several times as many applications.
+fn top_eigenvectors(
+    apply: impl Fn(&Mat<f64>) -> Mat<f64>,
+    width: usize,
+    count: usize,
+) -> Result<(Mat<f64>, Vec<f64>)> {
+    let count = count.min(width);
+    let carried = (count + OVERSAMPLING).min(width);
+    let blocks = BLOCKS.min(width / carried);
+    let mut random = ChaCha8Rng::seed_from_u64(0);
+    let start = Mat::from_fn(width, carried, |_, _| random.random_range(-1.0..1.0));
+    let mut basis = orthonormal(&start);
+    let mut values = vec![0.0; carried];
+    for _ in 0..CYCLES {
+        let mut space = Mat::zeros(width, carried * blocks);
+        let mut images = space.clone();
+        let mut block = basis;
+        for index in 0..blocks {
+            let place = index * carried;
+            space.subcols_mut(place, carried).copy_from(&block);
+            let image = apply(&block);
+            images.subcols_mut(place, carried).copy_from(&image);
+            block = image;
+            if index + 1 < blocks {
+                // Twice: where M has few directions, what the first pass leaves is rounding, which is
+                // not orthogonal to anything.
+                for _ in 0..2 {
+                    let inside = space.subcols(0, place + carried);
+                    let along = product(inside.transpose(), block.as_ref());
+                    block = orthonormal(&(&block - product(inside, along.as_ref())));
+                }
+            }
+        }
+        let small = product(space.transpose(), images.as_ref());
         let (rotation, found) = eigen(&small)?;
         let settled = found
             .iter()
             .zip(&values)
             .take(count)
             .all(|(new, old)| (new - old).abs() <= 1e-10 * new.abs());
+        basis = product(space.as_ref(), rotation.subcols(0, carried));
         values = found;
-        basis = orthonormal(&product(image.as_ref(), rotation.as_ref()));
         if settled {
             break;
         }
     }
-    let mut solutions = basis.subcols(0, count.min(carried)).to_owned();
-    factor
-        .transpose()
-        .solve_upper_triangular_in_place(solutions.as_mut());
     values.truncate(count);
-    Ok((orthonormal(&solutions).transpose().to_owned(), values))
+    Ok((basis.subcols(0, count).to_owned(), values))
 }
 
 /// An orthonormal basis of the lower half of the spectrum of C_retain: the rows of the result, [d/2, d].

@@ -8,17 +8,18 @@ use super::adapter::{Adapter, AdapterGradients};
 use super::blocks::attention::Heads;
 use super::blocks::buffers::{Buffer, Floats, Pool};
 use super::blocks::cache::LayerCache;
+use super::blocks::frozen::Frozen;
 use super::blocks::head::Head;
-use super::blocks::layer::{KeptLayer, Layer, Pass};
+use super::blocks::layer::{Context, KeptLayer, Layer, Pass};
 use super::blocks::linear::{BorrowedAdapter, LinearGroup, Part};
 use super::blocks::norm;
 use super::blocks::rotary::Rotary;
 use super::config::ModelConfig;
-use super::weights::Weights;
+use super::weights::{Weight, Weights};
 use crate::conversations::packing::{Packed, Target};
 use crate::{Error, Result};
 use caches::{Caches, offsets};
-use candle_core::{DType, Device, Tensor};
+use candle_core::{Device, Tensor};
 use std::collections::BTreeMap;
 
 mod caches;
@@ -41,8 +42,11 @@ pub struct Decoder {
     layers: Vec<Layer>,
     norm: Tensor,
     head: Tensor,
+    /// The head is the embedding.
+    tied: bool,
     rotary: Rotary,
-    linears: BTreeMap<String, Tensor>,
+    /// Layers whose activations wait for the backward; those of the rest are computed anew.
+    kept_layers: usize,
     shapes: BTreeMap<String, (usize, usize)>,
     pool: Pool,
 }
@@ -52,8 +56,15 @@ pub struct Decoder {
 pub struct Kept {
     lengths: Vec<usize>,
     beginning: usize,
-    layers: Vec<KeptLayer>,
+    layers: Vec<Remembered>,
     last: Buffer,
+}
+
+/// What is kept of a layer.
+#[derive(Debug)]
+enum Remembered {
+    All(KeptLayer),
+    Input(Buffer),
 }
 
 /// Takes named tensors out of the weights, checking their shapes.
@@ -62,23 +73,27 @@ struct Taker {
 }
 
 impl Taker {
-    fn take(&mut self, name: &str, shape: &[usize]) -> Result<Tensor> {
-        let tensor = self.weights.remove(name).ok_or_else(|| {
+    fn weight(&mut self, name: &str, shape: &[usize]) -> Result<Weight> {
+        let weight = self.weights.remove(name).ok_or_else(|| {
             Error::user(format!("the model has no tensor `{name}`"))
                 .field(name)
                 .hint("check that the folder or file holds a complete Llama-family model")
         })?;
-        if tensor.dims() != shape {
+        if weight.shape() != shape {
             return Err(Error::user(format!(
                 "tensor `{name}` has shape {:?}, expected {shape:?}",
-                tensor.dims()
+                weight.shape()
             ))
             .field(name)
             .hint(
                 "config.json (or the GGUF metadata) and the weights disagree: fetch both again",
             ));
         }
-        Ok(tensor.to_dtype(DType::F32)?.contiguous()?)
+        Ok(weight)
+    }
+
+    fn take(&mut self, name: &str, shape: &[usize]) -> Result<Tensor> {
+        self.weight(name, shape)?.into_floats()
     }
 
     fn group(
@@ -87,12 +102,12 @@ impl Taker {
         inputs: usize,
         parts: &[(&str, usize)],
     ) -> Result<LinearGroup> {
-        let mut tensors = Vec::new();
+        let mut weights = Vec::new();
         let mut described = Vec::new();
         let mut start = 0;
         for &(name, outputs) in parts {
             let path = format!("{layer}.{name}");
-            tensors.push(self.take(&format!("{path}.weight"), &[outputs, inputs])?);
+            weights.push(self.weight(&format!("{path}.weight"), &[outputs, inputs])?);
             described.push(Part {
                 path,
                 start,
@@ -100,9 +115,24 @@ impl Taker {
             });
             start += outputs;
         }
-        let weight = match tensors.as_slice() {
-            [only] => only.clone(),
-            several => Tensor::cat(several, 0)?,
+        let weight = if weights.iter().all(|one| matches!(one, Weight::Stored(_))) {
+            let stored = weights.into_iter().filter_map(|weight| match weight {
+                Weight::Stored(stored) => Some(stored),
+                Weight::Floats(_) => None,
+            });
+            Frozen::Stored(stored.collect())
+        } else {
+            let mut floats = weights.into_iter().map(Weight::into_floats);
+            match (floats.next(), floats.len()) {
+                (Some(only), 0) => Frozen::Floats(only?),
+                (first, _) => {
+                    let all = first
+                        .into_iter()
+                        .chain(floats)
+                        .collect::<Result<Vec<_>>>()?;
+                    Frozen::Floats(Tensor::cat(&all, 0)?)
+                }
+            }
         };
         Ok(LinearGroup {
             weight,
@@ -185,20 +215,10 @@ impl Decoder {
             ))
             .hint("use a model of the Llama family without biases"));
         }
-        let mut linears = BTreeMap::new();
         let mut shapes = BTreeMap::new();
-        for layer in &layers {
-            for group in [
-                &layer.queries_keys_values,
-                &layer.output,
-                &layer.gate_up,
-                &layer.down,
-            ] {
-                for part in &group.parts {
-                    let weight = group.weight.narrow(0, part.start, part.outputs)?;
-                    linears.insert(part.path.clone(), weight);
-                    shapes.insert(part.path.clone(), (part.outputs, group.inputs));
-                }
+        for group in layers.iter().flat_map(Layer::groups) {
+            for part in &group.parts {
+                shapes.insert(part.path.clone(), (part.outputs, group.inputs));
             }
         }
         Ok(Self {
@@ -211,30 +231,58 @@ impl Decoder {
             layers,
             norm,
             head,
+            tied: config.tied_embeddings,
             rotary: Rotary::new(config.context, config.head_size, config.rope_theta),
-            linears,
+            kept_layers: usize::MAX,
             shapes,
             pool: Pool::default(),
         })
     }
 
+    /// Bounds the layers whose activations wait for the backward. Those of the rest are computed
+    /// anew from the layer's input: the same bits, for a second forward of these layers.
+    pub fn keep_layers(&mut self, most: usize) {
+        self.kept_layers = most;
+    }
+
+    /// Bytes of the frozen weights in memory.
+    pub fn weight_bytes(&self) -> usize {
+        let groups = self.layers.iter().flat_map(Layer::groups);
+        let linear: usize = groups.map(|group| group.weight.bytes()).sum();
+        let head = if self.tied { 0 } else { self.head.elem_count() };
+        linear + 4 * (self.embedding.elem_count() + head)
+    }
+
     /// The frozen weight [out, in] of the linear layer at `path` (`model.layers.0.mlp.up_proj`).
-    pub fn linear_weight(&self, path: &str) -> Option<&Tensor> {
-        self.linears.get(path)
+    pub fn linear_weight(&self, path: &str) -> Result<Option<Tensor>> {
+        let found = self
+            .layers
+            .iter()
+            .flat_map(Layer::groups)
+            .find_map(|group| {
+                let index = group.parts.iter().position(|part| part.path == path)?;
+                Some((group, index))
+            });
+        let Some((group, index)) = found else {
+            return Ok(None);
+        };
+        let part = &group.parts[index];
+        let weight = match &group.weight {
+            Frozen::Floats(all) => all.narrow(0, part.start, part.outputs)?,
+            Frozen::Stored(stored) => {
+                let mut floats = vec![0.0; part.outputs * group.inputs];
+                stored[index].write(&mut floats)?;
+                Tensor::from_vec(floats, (part.outputs, group.inputs), &Device::Cpu)?
+            }
+        };
+        Ok(Some(weight))
     }
 
     /// Module paths of all linear layers that an adapter may change, in the order of the layers.
     pub fn linear_paths(&self) -> Vec<String> {
         self.layers
             .iter()
-            .flat_map(|layer| {
-                [
-                    &layer.queries_keys_values,
-                    &layer.output,
-                    &layer.gate_up,
-                    &layer.down,
-                ]
-            })
+            .flat_map(Layer::groups)
             .flat_map(|group| &group.parts)
             .map(|part| part.path.clone())
             .collect()
@@ -243,6 +291,11 @@ impl Decoder {
     /// Whether each module of the adapter is a linear layer of this network, of the shape it changes.
     pub fn check_adapter(&self, adapter: &Adapter) -> Result<()> {
         BorrowedAdapter::new(Some(adapter), &self.shapes).map(drop)
+    }
+
+    /// Where the weights are.
+    pub fn device(&self) -> &Device {
+        self.embedding.device()
     }
 
     /// The longest sequence the model can read.
@@ -290,7 +343,7 @@ impl Decoder {
         lengths: &[usize],
         mut caches: Caches<'_>,
         adapter: Option<&Adapter>,
-        mut keep: Option<&mut Vec<KeptLayer>>,
+        mut keep: Option<&mut Vec<Remembered>>,
         mut observe: Option<InputObserver<'_>>,
     ) -> Result<Buffer> {
         let offsets = caches.lengths(lengths.len());
@@ -313,7 +366,14 @@ impl Decoder {
             let (output, kept) = layer.forward(&pass, states, caches.at(index), &mut observe)?;
             states = output;
             if let Some(keep) = keep.as_deref_mut() {
-                keep.push(kept);
+                // The last layers are the first to be needed.
+                keep.push(
+                    if index.saturating_add(self.kept_layers) >= self.layers.len() {
+                        Remembered::All(kept)
+                    } else {
+                        Remembered::Input(kept.into_input())
+                    },
+                );
             }
         }
         Ok(states)
@@ -448,6 +508,12 @@ impl Decoder {
         drop(kept.last);
         let layers = self.layers.iter().zip(kept.layers).enumerate();
         for (index, (layer, kept)) in layers.skip(lowest).rev() {
+            let kept = match kept {
+                Remembered::All(kept) => kept,
+                Remembered::Input(input) => {
+                    layer.forward(&pass, input, Context::Fresh, &mut None)?.1
+                }
+            };
             flowing = layer.backward(&pass, kept, flowing, index > lowest, &mut gradients)?;
         }
         Ok(gradients)

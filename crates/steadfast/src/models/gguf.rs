@@ -1,8 +1,9 @@
 //! GGUF files: metadata and dequantized tensors, under transformers' names and layout.
 
 use crate::{Error, Result};
+use candle_core::Tensor;
 use candle_core::quantized::gguf_file::{Content, Value};
-use candle_core::{Device, Tensor};
+use candle_core::{Device, quantized::QTensor};
 use std::fs::File;
 use std::io::BufReader;
 use std::path::{Path, PathBuf};
@@ -149,26 +150,23 @@ impl GgufFile {
             .map(|info| info.shape.dims())
     }
 
-    /// One tensor, dequantized to f32.
-    pub fn tensor(
+    /// One tensor as it is stored.
+    pub fn stored(
         &self,
         reader: &mut BufReader<File>,
         name: &str,
         device: &Device,
-    ) -> Result<Tensor> {
-        self.content
-            .tensor(reader, name, device)
-            .and_then(|quantized| quantized.dequantize(device))
-            .map_err(|cause| {
-                Error::user("a tensor of the GGUF file cannot be read")
-                    .at(&self.path)
-                    .field(name)
-                    .because(cause)
-                    .hint("the file may be truncated: compare its size or digest with the source")
-            })
+    ) -> Result<QTensor> {
+        self.content.tensor(reader, name, device).map_err(|cause| {
+            Error::user("a tensor of the GGUF file cannot be read")
+                .at(&self.path)
+                .field(name)
+                .because(cause)
+                .hint("the file may be truncated: compare its size or digest with the source")
+        })
     }
 
-    /// A reader over the file, for [`Self::tensor`].
+    /// A reader over the file, for [`Self::stored`].
     pub fn reader(&self) -> Result<BufReader<File>> {
         File::open(&self.path)
             .map(BufReader::new)
@@ -217,6 +215,13 @@ pub fn restore_rotary_rows(weight: &Tensor, heads: usize) -> Result<Tensor> {
         .reshape((rows, columns))?)
 }
 
+/// The row of a file of llama.cpp's that holds `row` of transformers', for heads of `head` rows.
+pub fn interleaved(row: usize, head: usize) -> usize {
+    let (start, within) = (row - row % head, row % head);
+    let half = head / 2;
+    start + 2 * (within % half) + within / half
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -224,13 +229,15 @@ mod tests {
     #[test]
     fn rotary_rows_go_back_to_halves() {
         // One head of 6 rows, interleaved as llama.cpp's converter leaves them.
-        let interleaved =
+        let stored =
             Tensor::from_vec(vec![0f32, 3., 1., 4., 2., 5.], (6, 1), &Device::Cpu).unwrap();
-        let restored = restore_rotary_rows(&interleaved, 1).unwrap();
+        let restored = restore_rotary_rows(&stored, 1).unwrap();
         assert_eq!(
             restored.flatten_all().unwrap().to_vec1::<f32>().unwrap(),
             [0., 1., 2., 3., 4., 5.]
         );
+        let order: Vec<usize> = (0..12).map(|row| interleaved(row, 6)).collect();
+        assert_eq!(order, [0, 2, 4, 1, 3, 5, 6, 8, 10, 7, 9, 11]);
     }
 
     #[test]

@@ -1,9 +1,11 @@
 //! A whole chat model: network, tokenizer and template.
 
 use super::gguf::GgufFile;
+use super::memory::{Holding, Load};
 use super::tokenizer::optional_json;
 use super::{Decoder, ModelConfig, resolve::Located, tokenizer::Tokenizer, weights};
 use crate::conversations::template::ChatTemplate;
+use crate::events::{Event, Listener};
 use crate::{Error, Result};
 use candle_core::Device;
 use std::path::Path;
@@ -26,17 +28,42 @@ pub struct LanguageModel {
 impl LanguageModel {
     /// Loads everything from a folder or GGUF file.
     pub fn load(located: &Located, device: &Device) -> Result<Self> {
+        Self::load_as(located, Holding::WHOLE, device)
+    }
+
+    /// Loads everything so that training keeps within `limit` bytes, as far as can be said before.
+    pub fn load_within(
+        located: &Located,
+        limit: Option<u64>,
+        load: Load,
+        device: &Device,
+        listener: &dyn Listener,
+    ) -> Result<Self> {
+        let Some(limit) = limit else {
+            return Self::load(located, device);
+        };
+        let config = ModelConfig::read(&located.path)?;
+        let holding = Holding::within(limit, &config, weights::file_bytes(&located.path)?, load)?;
+        if let Some(message) = holding.note(&config) {
+            listener.on(Event::Note { message });
+        }
+        Self::load_as(located, holding, device)
+    }
+
+    /// Loads everything, held as `holding` says.
+    pub fn load_as(located: &Located, holding: Holding, device: &Device) -> Result<Self> {
         let config = ModelConfig::read(&located.path)?;
         let tokenizer = Tokenizer::read(&located.path)?;
         let template = read_template(&located.path, &tokenizer)?;
-        let decoder = Decoder::new(&config, weights::read(&located.path, device)?, device)
-            .map_err(|error| {
-                if error.place.path.is_none() {
-                    error.at(&located.path)
-                } else {
-                    error
-                }
-            })?;
+        let weights = weights::read(&located.path, holding.form, device)?;
+        let mut decoder = Decoder::new(&config, weights, device).map_err(|error| {
+            if error.place.path.is_none() {
+                error.at(&located.path)
+            } else {
+                error
+            }
+        })?;
+        decoder.keep_layers(holding.kept_layers);
         Ok(Self {
             located: located.clone(),
             config,

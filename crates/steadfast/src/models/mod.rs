@@ -12,6 +12,7 @@ pub mod generate;
 pub mod gguf;
 pub mod language_model;
 pub mod likelihood;
+pub mod memory;
 pub mod resolve;
 pub mod tokenizer;
 pub mod weights;

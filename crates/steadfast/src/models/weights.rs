@@ -1,28 +1,99 @@
-//! Named weights from safetensors shards or a GGUF file, as f32 in the layout and names of transformers.
+//! Named weights from safetensors shards or a GGUF file, in the layout and names of transformers: f32,
+//! or linear layers as the file stores them.
 //!
 //! GGUF of the Llama family permutes the rows of `q_proj` and `k_proj` (interleaved rotary pairs);
 //! they are put back here, so that adapters are interchangeable with PEFT.
 
+use super::blocks::frozen::Stored;
 use super::gguf::{self, GgufFile};
 use crate::{Error, Result};
+use candle_core::quantized::{GgmlDType, QTensor};
 use candle_core::{DType, Device, Tensor};
 use rayon::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 /// Weights by their transformers name (`model.layers.0.self_attn.q_proj.weight`).
-pub type Weights = BTreeMap<String, Tensor>;
+pub type Weights = BTreeMap<String, Weight>;
 
-/// Reads a folder with safetensors shards, or a GGUF file.
-pub fn read(path: &Path, device: &Device) -> Result<Weights> {
-    if path.is_dir() {
-        read_safetensors(path, device)
-    } else {
-        read_gguf(path, device)
+/// One weight.
+#[derive(Debug)]
+pub enum Weight {
+    /// f32.
+    Floats(Tensor),
+    /// A matrix as its file stores it.
+    Stored(Stored),
+}
+
+impl Weight {
+    /// Its shape.
+    pub fn shape(&self) -> Vec<usize> {
+        match self {
+            Self::Floats(tensor) => tensor.dims().to_vec(),
+            Self::Stored(stored) => stored.shape().to_vec(),
+        }
+    }
+
+    /// As a contiguous f32 tensor.
+    pub fn into_floats(self) -> Result<Tensor> {
+        match self {
+            Self::Floats(tensor) => Ok(tensor.to_dtype(DType::F32)?.contiguous()?),
+            Self::Stored(stored) => {
+                let mut floats = vec![0.0; stored.shape().iter().product()];
+                stored.write(&mut floats)?;
+                Ok(Tensor::from_vec(floats, &stored.shape(), &Device::Cpu)?)
+            }
+        }
     }
 }
 
-fn read_gguf(path: &Path, device: &Device) -> Result<Weights> {
+impl From<Tensor> for Weight {
+    fn from(tensor: Tensor) -> Self {
+        Self::Floats(tensor)
+    }
+}
+
+/// In which form the linear layers stay in memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// f32: the fastest.
+    Floats,
+    /// As the file stores them: the smallest.
+    Stored,
+}
+
+/// Reads a folder with safetensors shards, or a GGUF file.
+pub fn read(path: &Path, form: Form, device: &Device) -> Result<Weights> {
+    if path.is_dir() {
+        read_safetensors(path, form, device)
+    } else {
+        read_gguf(path, form, device)
+    }
+}
+
+/// Bytes of the files that [`read`] reads.
+pub fn file_bytes(path: &Path) -> Result<u64> {
+    let files = if path.is_dir() {
+        shards(path)?
+    } else {
+        vec![path.to_owned()]
+    };
+    files
+        .iter()
+        .map(|file| {
+            let metadata = std::fs::metadata(file);
+            Ok(metadata
+                .map_err(|cause| Error::file("read", file, cause))?
+                .len())
+        })
+        .sum()
+}
+
+fn is_linear(name: &str) -> bool {
+    name.ends_with("_proj.weight")
+}
+
+fn read_gguf(path: &Path, form: Form, device: &Device) -> Result<Weights> {
     let file = GgufFile::open(path)?;
     let architecture = file.text("general.architecture")?.to_owned();
     let heads = file.integer(&format!("{architecture}.attention.head_count"))?;
@@ -38,20 +109,34 @@ fn read_gguf(path: &Path, device: &Device) -> Result<Weights> {
     known
         .into_par_iter()
         .map(|(name, known)| {
-            let weight = file.tensor(&mut file.reader()?, name, device)?;
+            let stored = file.stored(&mut file.reader()?, name, device)?;
             let heads = match known.rsplit('.').nth(1) {
-                Some("q_proj") => heads,
-                Some("k_proj") => key_value_heads,
-                _ => return Ok((known, weight)),
+                Some("q_proj") => Some(heads),
+                Some("k_proj") => Some(key_value_heads),
+                _ => None,
             };
-            let rows = weight.dim(0)?;
-            if heads == 0 || rows % (2 * heads) != 0 {
+            let rows = stored.shape().dims().first().copied().unwrap_or(0);
+            if let Some(heads) = heads
+                && (heads == 0 || rows % (2 * heads) != 0)
+            {
                 return Err(Error::user(format!("{rows} rows do not divide into {heads} heads"))
                     .at(path)
                     .field(name)
                     .hint("the metadata and the tensors do not belong together: convert the model again"));
             }
-            Ok((known, gguf::restore_rotary_rows(&weight, heads)?))
+            if form == Form::Stored && is_linear(&known) {
+                let order = |row| match heads {
+                    Some(heads) => gguf::interleaved(row, rows / heads),
+                    None => row,
+                };
+                return Ok((known, Weight::Stored(Stored::new(&stored, order)?)));
+            }
+            let weight = stored.dequantize(device)?;
+            let weight = match heads {
+                Some(heads) => gguf::restore_rotary_rows(&weight, heads)?,
+                None => weight,
+            };
+            Ok((known, Weight::Floats(weight)))
         })
         .collect::<Vec<Result<_>>>()
         // In the order of the tensors, so that of several broken ones always the same is named.
@@ -59,7 +144,7 @@ fn read_gguf(path: &Path, device: &Device) -> Result<Weights> {
         .collect()
 }
 
-fn read_safetensors(folder: &Path, device: &Device) -> Result<Weights> {
+fn read_safetensors(folder: &Path, form: Form, device: &Device) -> Result<Weights> {
     let mut weights = Weights::new();
     for shard in shards(folder)? {
         let tensors = candle_core::safetensors::load(&shard, device).map_err(|cause| {
@@ -69,8 +154,10 @@ fn read_safetensors(folder: &Path, device: &Device) -> Result<Weights> {
                 .hint("the file may be truncated: download it again")
         })?;
         for (name, tensor) in tensors {
-            match tensor.dtype() {
-                DType::F32 | DType::F16 | DType::BF16 => {}
+            let half = match tensor.dtype() {
+                DType::F32 => None,
+                DType::F16 => Some(GgmlDType::F16),
+                DType::BF16 => Some(GgmlDType::BF16),
                 other => {
                     return Err(Error::user(format!(
                         "weights of type {other:?} are not supported"
@@ -79,8 +166,16 @@ fn read_safetensors(folder: &Path, device: &Device) -> Result<Weights> {
                     .field(name)
                     .hint("supported types: F32, F16, BF16"));
                 }
-            }
-            weights.insert(name, tensor.to_dtype(DType::F32)?);
+            };
+            let floats = tensor.to_dtype(DType::F32)?;
+            let weight = match half {
+                // From half to f32 and back nothing is lost.
+                Some(half) if form == Form::Stored && is_linear(&name) => {
+                    Weight::Stored(Stored::new(&QTensor::quantize(&floats, half)?, |row| row)?)
+                }
+                _ => Weight::Floats(floats),
+            };
+            weights.insert(name, weight);
         }
     }
     Ok(weights)

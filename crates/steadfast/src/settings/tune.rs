@@ -25,6 +25,9 @@ pub struct TuneSettings {
     pub output: PathBuf,
     /// Go on from the last checkpoint in `output`.
     pub resume: bool,
+    /// Bytes of memory to keep within. Changes no bit of the result.
+    #[serde(skip)]
+    pub memory_limit: Option<u64>,
 }
 
 /// What the flags of `tune` say, unchecked.
@@ -54,6 +57,8 @@ pub struct TuneFlags {
     pub output: Option<PathBuf>,
     /// `--resume`
     pub resume: bool,
+    /// `--memory-limit`
+    pub memory_limit: Option<String>,
 }
 
 impl TuneSettings {
@@ -106,6 +111,17 @@ impl TuneSettings {
                 "keep the one that should decide when training ends".to_owned(),
             );
         }
+        let memory_limit = flags.memory_limit.as_deref().and_then(|text| {
+            let found = bytes(text);
+            if found.is_none() {
+                mistake(
+                    "--memory-limit",
+                    format!("`{text}` is no size"),
+                    "write a number and its unit, such as 900MB or 8GB".to_owned(),
+                );
+            }
+            found
+        });
         Error::all(mistakes)?;
 
         let length = match (flags.steps, flags.epochs) {
@@ -142,6 +158,38 @@ impl TuneSettings {
                 .output
                 .unwrap_or_else(|| PathBuf::from(format!("adapters/{}", method.name()))),
             resume: flags.resume,
+            memory_limit,
         })
+    }
+}
+
+/// Bytes of a size as people write it: `900MB`, `8 GB`, `2GiB`.
+fn bytes(text: &str) -> Option<u64> {
+    let text = text.trim();
+    let split = text.find(|letter: char| letter.is_ascii_alphabetic())?;
+    let (number, unit) = text.split_at(split);
+    let number: f64 = number.trim().parse().ok()?;
+    let factor = match unit.to_ascii_lowercase().as_str() {
+        "mb" | "m" => 1e6,
+        "gb" | "g" => 1e9,
+        "mib" => 1_048_576.0,
+        "gib" => 1_073_741_824.0,
+        _ => return None,
+    };
+    (number.is_finite() && number > 0.0).then_some((number * factor) as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_read_as_people_write_them() {
+        assert_eq!(bytes("900MB"), Some(900_000_000));
+        assert_eq!(bytes(" 1.5 gb "), Some(1_500_000_000));
+        assert_eq!(bytes("2GiB"), Some(2_147_483_648));
+        for wrong in ["", "8", "GB", "-1GB", "nanGB", "8TBX"] {
+            assert_eq!(bytes(wrong), None, "{wrong}");
+        }
     }
 }

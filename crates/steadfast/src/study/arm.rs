@@ -10,6 +10,7 @@ use crate::methods::moments::{FirstTokens, Moments};
 use crate::methods::null_space::NullSpace;
 use crate::models::LanguageModel;
 use crate::models::adapter::TENSOR_FILE;
+use crate::models::memory::Load;
 use crate::reports::results::{LayerDisturbance, Training};
 use crate::runs::atomic;
 use crate::settings::{ArmSettings, MethodName, NullSpaceSettings, Subspace};
@@ -68,6 +69,19 @@ struct Record {
 /// Whether any arm needs the base's own replies.
 pub fn needs_retained(arms: &[ArmSettings]) -> bool {
     arms.iter().any(|arm| arm.method == MethodName::NullSpace)
+}
+
+/// What training the arm asks of memory.
+pub fn load(arm: &ArmSettings) -> Load {
+    Load {
+        batch_tokens: arm.hyperparameters.batch_tokens,
+        rank: arm.hyperparameters.rank,
+        moments: match &arm.hyperparameters.null_space {
+            None => 0,
+            Some(own) if own.subspace == Subspace::LowRetain => 1,
+            Some(_) => 2,
+        },
+    }
 }
 
 /// The arm's name in results; the seed is part of it where there are several.

@@ -81,7 +81,24 @@ fn observe_input(
     Ok(())
 }
 
+impl KeptLayer {
+    /// The layer's input alone, from which all else can be computed anew.
+    pub fn into_input(self) -> Buffer {
+        self.input
+    }
+}
+
 impl Layer {
+    /// Its linear layers, in the order in which data flows through them.
+    pub fn groups(&self) -> [&LinearGroup; 4] {
+        [
+            &self.queries_keys_values,
+            &self.output,
+            &self.gate_up,
+            &self.down,
+        ]
+    }
+
     /// The layer's output [rows, width] for its input, and what its backward needs.
     pub fn forward(
         &self,

@@ -1,6 +1,7 @@
 //! Linear layers that share an input, with the low-rank change of an adapter on top.
 
 use super::buffers::{Buffer, Floats, Pool, matrix};
+use super::frozen::Frozen;
 use super::product::{block_mut, whole_mut};
 use super::tiles::{Back, Panels, Rows, Through, across, back, narrow, through};
 use crate::models::adapter::{Adapter, AdapterGradients};
@@ -24,7 +25,7 @@ pub struct Part {
 #[derive(Debug)]
 pub struct LinearGroup {
     /// [outputs, inputs]
-    pub weight: Tensor,
+    pub weight: Frozen,
     /// The layers, in the order of their columns in y.
     pub parts: Vec<Part>,
     /// Width of x.
@@ -101,7 +102,7 @@ impl LinearGroup {
         y: &mut [f32],
     ) -> Result<KeptNarrow> {
         let rows = x.len() / self.inputs;
-        let weight = Floats::of(&self.weight)?;
+        let weight = self.weight.lend(pool)?;
         let panels = Panels::pack(pool, x, self.inputs);
         let adapted = |part: &Part| adapter.modules.contains_key(part.path.as_str());
         if !self.parts.iter().any(adapted) {
@@ -200,7 +201,7 @@ impl LinearGroup {
             middles.push((middle, module));
         }
         if let Some(gradient_x) = gradient_x {
-            let weight = Floats::of(&self.weight)?;
+            let weight = self.weight.lend(pool)?;
             let mut terms = vec![Back {
                 left: gradient_y,
                 right: Rows::of(&weight, self.inputs),

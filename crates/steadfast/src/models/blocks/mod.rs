@@ -9,6 +9,7 @@
 pub mod attention;
 pub mod buffers;
 pub mod cache;
+pub mod frozen;
 pub mod gated;
 pub mod head;
 pub mod lanes;

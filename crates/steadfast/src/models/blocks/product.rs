@@ -1,8 +1,7 @@
-//! Matrix products of row-major slices, through faer: the small ones of attention and the sums of
-//! outer products of moments. The large ones go through [`super::tiles`].
+//! Matrix products of row-major slices, through faer: the small ones of attention. The large ones go
+//! through [`super::tiles`].
 
 use faer::linalg::matmul::matmul;
-use faer::linalg::matmul::triangular::{self, BlockStructure};
 use faer::{Accum, MatMut, MatRef, Par};
 
 /// A [rows, columns] block of a row-major matrix whose rows are `stride` apart, beginning at column
@@ -89,31 +88,6 @@ pub fn set(to: MatMut<'_, f32>, scale: f32, left: MatRef<'_, f32>, right: MatRef
     }
 }
 
-/// Lower triangle of destination = inputsᵀ·inputs on all threads; above it nothing is written.
-pub fn lower_gram(to: MatMut<'_, f32>, inputs: MatRef<'_, f32>) {
-    let width = to.ncols();
-    if width * width * inputs.nrows() <= 2 * PIECE || width < 2 * GRAIN {
-        return triangular::matmul(
-            to,
-            BlockStructure::TriangularLower,
-            Accum::Replace,
-            inputs.transpose(),
-            BlockStructure::Rectangular,
-            inputs,
-            BlockStructure::Rectangular,
-            1.0f32,
-            Par::Seq,
-        );
-    }
-    let middle = (width / 2).next_multiple_of(GRAIN);
-    let (top, _, below, bottom) = to.split_at_mut(middle, middle);
-    let (first, second) = inputs.split_at_col(middle);
-    rayon::join(
-        || set(below, 1.0, second.transpose(), first),
-        || rayon::join(|| lower_gram(top, first), || lower_gram(bottom, second)),
-    );
-}
-
 /// destination = scale·left·right on the calling thread, for work that is already spread over them.
 pub fn set_here(to: MatMut<'_, f32>, scale: f32, left: MatRef<'_, f32>, right: MatRef<'_, f32>) {
     matmul(to, Accum::Replace, left, right, scale, Par::Seq);
@@ -149,35 +123,6 @@ mod tests {
                 .map(|(one, other)| (one - other).abs())
                 .fold(0.0, f32::max);
             assert!(worst < 1e-3, "{rows} {columns} {depth}: {worst}");
-        }
-    }
-
-    #[test]
-    fn the_lower_gram_is_that_of_the_whole_product() {
-        let (rows, width) = (90, 900);
-        let data: Vec<f32> = (0..rows * width)
-            .map(|place| (place as f32 * 0.37).sin())
-            .collect();
-        let inputs = whole(&data, rows, width);
-        let mut whole_product = vec![0.0; width * width];
-        let mut lower = vec![7.0; width * width];
-        set_here(
-            whole_mut(&mut whole_product, width, width),
-            1.0,
-            inputs.transpose(),
-            inputs,
-        );
-        lower_gram(whole_mut(&mut lower, width, width), inputs);
-        for row in 0..width {
-            for column in 0..width {
-                let place = row * width + column;
-                let expected = if column <= row {
-                    whole_product[place]
-                } else {
-                    7.0
-                };
-                assert!((lower[place] - expected).abs() < 1e-3, "{row} {column}");
-            }
         }
     }
 

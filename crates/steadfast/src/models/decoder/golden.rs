@@ -1,4 +1,4 @@
-//! The decoder on the real default base against PyTorch, and how fast it is.
+//! The decoder on the real default base against PyTorch, and against itself.
 //!
 //! The expected numbers are in `tests/golden`, made by `engine.py` there.
 
@@ -6,10 +6,11 @@ use super::*;
 use crate::conversations::tokens::Example;
 use crate::events::Silent;
 use crate::models::adapter::LowRank;
+use crate::models::memory::Holding;
+use crate::models::weights::Form;
 use crate::models::{LanguageModel, resolve};
 use serde::Deserialize;
 use std::sync::OnceLock;
-use std::time::Instant;
 
 #[derive(Deserialize)]
 struct LogitsGolden {
@@ -181,57 +182,45 @@ fn gradients_on_the_real_base_are_those_of_pytorch() -> Result<()> {
     Ok(())
 }
 
-/// Prints tokens a second: `cargo test --release --lib -- --ignored --nocapture speed_of`.
 #[test]
-#[ignore = "a measurement, to be run on an idle machine"]
-fn speed_of_a_training_step_a_forward_and_a_decoding_step() -> Result<()> {
+fn threads_storage_and_layers_computed_anew_change_no_bit() -> Result<()> {
+    let located = resolve::locate(None, &Silent)?;
+    let small = Holding {
+        form: Form::Stored,
+        kept_layers: 3,
+    };
+    let stored = LanguageModel::load_as(&located, small, &Device::Cpu)?.decoder;
     let decoder = &base().decoder;
-    let adapter = wave_adapter(decoder, 16, 1.0);
+    assert!(2 * stored.weight_bytes() < decoder.weight_bytes());
+    let adapter = wave_adapter(decoder, 4, 1.0);
     let mut packed = Packed::default();
-    for sequence in 0..4u32 {
+    for sequence in 0..3u32 {
         packed.push(&Example {
-            tokens: (0..257)
+            tokens: (0..90)
                 .map(|place| 1000 + (place * 7919 + sequence * 31) % 40_000)
                 .collect(),
-            learn: vec![true; 257],
+            learn: vec![true; 90],
         });
     }
-    let rows = packed.tokens.len() as f64;
-    for round in 0..4 {
-        let start = Instant::now();
-        let (hidden, kept) = decoder.forward(&packed, &adapter)?;
-        let forward = start.elapsed();
-        let (_, gradient) = decoder.cross_entropy(&hidden, &packed.targets)?;
-        let loss = start.elapsed() - forward;
-        decoder.backward(kept, &gradient, &adapter)?;
-        let total = start.elapsed();
-        println!(
-            "step {round}: {:.0} tokens/s (forward {forward:.2?}, loss {loss:.2?}, backward {:.2?})",
-            rows / total.as_secs_f64(),
-            total - forward - loss
-        );
+    let run = |decoder: &Decoder, threads: usize| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
+        pool.expect("threads start").install(|| {
+            let (hidden, kept) = decoder.forward(&packed, &adapter)?;
+            let (loss, gradient) = decoder.cross_entropy(&hidden, &packed.targets)?;
+            Ok::<_, Error>((loss, decoder.backward(kept, &gradient, &adapter)?))
+        })
+    };
+    let (loss, gradients) = run(decoder, 1)?;
+    for (other, threads) in [(decoder, 2), (decoder, 3), (&stored, 2)] {
+        let (found, same) = run(other, threads)?;
+        assert_eq!(loss.to_bits(), found.to_bits(), "{threads} threads");
+        for (name, gradient) in &gradients {
+            assert_eq!(
+                *Floats::of(gradient)?,
+                *Floats::of(&same[name])?,
+                "{name}, {threads} threads"
+            );
+        }
     }
-    for _ in 0..2 {
-        let start = Instant::now();
-        decoder.hidden(&packed.tokens, &packed.lengths, None, None)?;
-        println!(
-            "forward alone: {:.0} tokens/s",
-            rows / start.elapsed().as_secs_f64()
-        );
-    }
-    let mut caches: Vec<Cache> = (0..32).map(|_| decoder.cache(160)).collect();
-    let prompts: Vec<u32> = (0..32 * 100)
-        .map(|place| 1000 + place * 7 % 40_000)
-        .collect();
-    decoder.extend(&prompts, &[100; 32], &mut caches, None)?;
-    let start = Instant::now();
-    for step in 0..10 {
-        let hidden = decoder.extend(&[1000 + step; 32], &[1; 32], &mut caches, None)?;
-        decoder.logits(&hidden)?;
-    }
-    println!(
-        "decoding 32 at once: {:.0} tokens/s",
-        320.0 / start.elapsed().as_secs_f64()
-    );
     Ok(())
 }

@@ -82,15 +82,19 @@ fn each_type_reads_back_under_transformers_names() {
             ("not.of.the.family", down.clone()),
         ];
         write_gguf(&path, kind, &matrices);
-        let weights = read(&path, &Device::Cpu).unwrap();
+        let mut weights = read(&path, Form::Floats, &Device::Cpu).unwrap();
+        let mut stored = read(&path, Form::Stored, &Device::Cpu).unwrap();
         assert_eq!(weights.len(), 2, "{:?}", weights.keys());
         for (name, expected) in [
             ("model.layers.3.self_attn.q_proj.weight", &query),
             ("model.layers.3.mlp.down_proj.weight", &down),
         ] {
-            assert_eq!(weights[name].dims(), [ROWS, COLUMNS]);
-            assert_eq!(weights[name].dtype(), DType::F32);
-            let worst = flat(&weights[name])
+            let floats = flat(&weights.remove(name).unwrap().into_floats().unwrap());
+            let stored = stored.remove(name).unwrap();
+            assert!(matches!(stored, Weight::Stored(_)));
+            assert_eq!(stored.shape(), [ROWS, COLUMNS]);
+            assert_eq!(flat(&stored.into_floats().unwrap()), floats, "{kind:?}");
+            let worst = floats
                 .iter()
                 .zip(expected)
                 .map(|(read, written)| (read - written).abs())
@@ -115,7 +119,7 @@ fn rows_that_do_not_divide_into_heads_are_refused() {
     ];
     let mut file = std::fs::File::create(&path).unwrap();
     gguf_file::write(&mut file, &metadata, &[("blk.0.attn_q.weight", &tensor)]).unwrap();
-    let error = read(&path, &Device::Cpu).unwrap_err();
+    let error = read(&path, Form::Floats, &Device::Cpu).unwrap_err();
     assert_eq!(error.class, Class::User);
     assert_eq!(error.place.path.as_deref(), Some(path.as_path()));
     assert_eq!(error.place.field.as_deref(), Some("blk.0.attn_q.weight"));

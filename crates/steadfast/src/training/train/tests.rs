@@ -32,7 +32,7 @@ fn decoder() -> Decoder {
     let mut weights = Weights::new();
     let mut put = |name: String, shape: (usize, usize), bound: f32| {
         let tensor = uniform(&name, 1, shape, bound, &Device::Cpu).unwrap();
-        weights.insert(name, tensor);
+        weights.insert(name, tensor.into());
     };
     put("model.embed_tokens.weight".into(), (VOCABULARY, 16), 1.0);
     for layer in 0..2 {
@@ -53,10 +53,13 @@ fn decoder() -> Decoder {
         }
     }
     let ones = Tensor::ones(16, DType::F32, &Device::Cpu).unwrap();
-    weights.insert("model.norm.weight".into(), ones.clone());
+    weights.insert("model.norm.weight".into(), ones.clone().into());
     for layer in 0..2 {
         for name in ["input_layernorm", "post_attention_layernorm"] {
-            weights.insert(format!("model.layers.{layer}.{name}.weight"), ones.clone());
+            weights.insert(
+                format!("model.layers.{layer}.{name}.weight"),
+                ones.clone().into(),
+            );
         }
     }
     Decoder::new(&config, weights, &Device::Cpu).unwrap()
@@ -249,7 +252,7 @@ fn disturbance_is_the_mean_square_of_the_change() {
             let group = group_of(&path);
             let layer = &adapter.modules[&path];
             let delta = (layer.b.matmul(&layer.a).unwrap() * layer.scale).unwrap();
-            let weight = decoder.linear_weight(&path).unwrap();
+            let weight = decoder.linear_weight(&path).unwrap().unwrap();
             let (mut change, mut power) = (0.0, 0.0);
             for sequence in &retained {
                 let mut observe = |name: &str, inputs: &[f32], width: usize| {
@@ -261,7 +264,7 @@ fn disturbance_is_the_mean_square_of_the_change() {
                             Ok(output.sqr()?.sum_all()?.to_scalar::<f64>()?)
                         };
                         change += square(&delta)?;
-                        power += square(weight)?;
+                        power += square(&weight)?;
                     }
                     Ok(())
                 };

@@ -110,17 +110,22 @@ fn transpose(panel: &mut [f32], rows: &[f32], depth: usize) {
     }
 }
 
-/// Copies columns of `from`, [`WIDE`] together, as panels of `steps` steps: [columns / WIDE, steps, WIDE].
+/// Copies columns of `from`, N together, as strips of `steps` steps: [columns / N, steps, N].
 #[inline(always)]
-pub(super) fn pack_strips(strips: &mut [f32], from: Rows<'_>, first: usize, steps: usize) {
-    for (index, strip) in strips.chunks_exact_mut(steps * WIDE).enumerate() {
-        let start = index * WIDE;
-        for (step, to) in strip.as_chunks_mut::<WIDE>().0.iter_mut().enumerate() {
+pub(super) fn pack_strips<const N: usize>(
+    strips: &mut [f32],
+    from: Rows<'_>,
+    first: usize,
+    steps: usize,
+) {
+    for (index, strip) in strips.chunks_exact_mut(steps * N).enumerate() {
+        let start = index * N;
+        for (step, to) in strip.as_chunks_mut::<N>().0.iter_mut().enumerate() {
             let row = &from.row(first + step)[start..];
-            match row.first_chunk::<WIDE>() {
+            match row.first_chunk::<N>() {
                 Some(whole) => *to = *whole,
                 None => {
-                    *to = [0.0; WIDE];
+                    *to = [0.0; N];
                     to[..row.len()].copy_from_slice(row);
                 }
             }

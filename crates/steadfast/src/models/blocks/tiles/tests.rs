@@ -106,6 +106,24 @@ proptest! {
 }
 
 #[test]
+fn a_gram_is_added_to_the_lower_triangle() {
+    let pool = Pool::default();
+    // More rows than one block of them, and widths on both sides of a piece.
+    for (rows, width) in [(3, 5), (1300, 40), (1100, 230)] {
+        let x = wave(rows * width, 0.3);
+        let mut found = vec![2.0; width * width];
+        add_gram(block_mut(&mut found, width, width, 0, width), &pool, &x);
+        for row in 0..width {
+            for column in 0..=row {
+                let expected = 2.0 + sum(rows, |k| x[k * width + row], |k| x[k * width + column]);
+                let found = found[row * width + column];
+                assert!(close(found, expected), "{row} {column}: {found} {expected}");
+            }
+        }
+    }
+}
+
+#[test]
 fn pieces_on_all_threads_make_the_product_of_one() {
     let pool = Pool::default();
     let (rows, outputs, depth) = (1100, 700, 90);

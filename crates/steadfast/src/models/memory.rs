@@ -1,0 +1,201 @@
+//! What training needs of memory, and how it keeps within what the user allows (`--memory-limit`).
+//!
+//! Two things give way, neither of which changes a bit of the result: linear layers stay as their file
+//! stores them and are made f32 for the length of a product, and activations of the first layers are
+//! computed anew in the backward pass instead of kept.
+
+use super::config::ModelConfig;
+use super::weights::Form;
+use crate::{Error, Result};
+
+/// Program, tokenizer, template, data and what allocators hold back.
+const PROCESS: u64 = 100_000_000;
+/// Rows of logits that exist at once.
+const LOGIT_ROWS: u64 = 256;
+
+/// What is to be trained.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Load {
+    /// Tokens of a batch.
+    pub batch_tokens: usize,
+    /// Rank of the adapter.
+    pub rank: usize,
+    /// Sets of second moments held at once: 0, 1 or 2.
+    pub moments: usize,
+}
+
+/// How a model is held to stay within a limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Holding {
+    /// Form of the linear layers.
+    pub form: Form,
+    /// Layers whose activations are kept.
+    pub kept_layers: usize,
+}
+
+impl Holding {
+    /// No limit: everything is kept, in its fastest form.
+    pub const WHOLE: Self = Self {
+        form: Form::Floats,
+        kept_layers: usize::MAX,
+    };
+
+    /// The fastest way that is expected to stay below `limit` bytes. `stored` is the size of the
+    /// weight files in bytes.
+    ///
+    /// # Errors
+    /// Even the smallest way needs more; the error says how much.
+    pub fn within(limit: u64, config: &ModelConfig, stored: u64, load: Load) -> Result<Self> {
+        let need = Need::new(config, stored, load);
+        for form in [Form::Floats, Form::Stored] {
+            let fixed = need.fixed(form);
+            if let Some(room) = limit.checked_sub(fixed) {
+                // Computing layers anew costs less than converting weights time and again.
+                let kept_layers = (room / need.layer.max(1)) as usize;
+                return Ok(Self {
+                    form,
+                    kept_layers: kept_layers.min(config.layers),
+                });
+            }
+        }
+        let least = need.fixed(Form::Stored);
+        Err(Error::user(format!(
+            "training this needs about {}, and the limit is {}",
+            megabytes(least),
+            megabytes(limit)
+        ))
+        .field("--memory-limit")
+        .hint("allow more, make --batch-tokens or --rank smaller, or take a more quantized file of the model"))
+    }
+
+    /// What gives way to the limit, if anything, in words.
+    pub fn note(&self, config: &ModelConfig) -> Option<String> {
+        let mut parts = Vec::new();
+        if self.form == Form::Stored {
+            parts.push("weights stay as their file stores them".to_owned());
+        }
+        let anew = config.layers.saturating_sub(self.kept_layers);
+        if anew > 0 {
+            parts.push(format!(
+                "activations of {anew} of {} layers are computed anew in the backward pass",
+                config.layers
+            ));
+        }
+        (!parts.is_empty())
+            .then(|| format!("to stay within --memory-limit, {}", parts.join(" and ")))
+    }
+}
+
+/// Bytes of each part.
+struct Need {
+    floats: u64,
+    stored: u64,
+    /// What one layer keeps for its backward.
+    layer: u64,
+    /// What is there in any case.
+    rest: u64,
+}
+
+impl Need {
+    fn new(config: &ModelConfig, stored: u64, load: Load) -> Self {
+        let count = |value: usize| value as u64;
+        let (hidden, inner) = (count(config.hidden_size), count(config.intermediate_size));
+        let queries = count(config.heads * config.head_size);
+        let shared = queries + 2 * count(config.key_value_heads * config.head_size);
+        let (layers, rows) = (count(config.layers), count(load.batch_tokens));
+        let rank = count(load.rank);
+
+        let linear = layers * (hidden * shared + queries * hidden + 3 * hidden * inner);
+        let one_layer = linear / layers.max(1);
+        let tables = if config.tied_embeddings { 1 } else { 2 };
+        let embedding = tables * count(config.vocabulary) * hidden;
+        // Inputs and outputs of the seven projections.
+        let sides = 3 * hidden + shared + queries + hidden + 2 * (hidden + inner) + inner + hidden;
+        let adapter = layers * rank * sides;
+        let moments = layers * (2 * hidden * hidden + queries * queries + inner * inner) / 2;
+        // In floats a row: what a layer keeps, and what it uses beside that.
+        let keeps = 2 * hidden + shared + queries + count(config.heads) + 2 * inner + 7 * rank;
+        let uses = 6 * hidden + 2 * shared + queries + 4 * inner;
+        // The largest sum of a layer's weights that is made at once, where they are stored.
+        let made = one_layer.min(2 * hidden * inner);
+        Self {
+            floats: 4 * linear,
+            stored: stored + 4 * made,
+            layer: 4 * rows * (keeps - hidden),
+            // Every layer keeps its input. Values, gradients (twice), both moments of the optimiser,
+            // before and after a step, and the copy that a checkpoint holds.
+            rest: PROCESS
+                + 4 * (embedding + 10 * adapter)
+                + 4 * rows * (layers * hidden + uses)
+                + 4 * LOGIT_ROWS.min(rows) * count(config.vocabulary)
+                + 8 * count(load.moments) * moments,
+        }
+    }
+
+    /// Bytes with no layer's activations kept.
+    fn fixed(&self, form: Form) -> u64 {
+        self.rest
+            + self.layer
+            + match form {
+                Form::Floats => self.floats,
+                Form::Stored => self.stored,
+            }
+    }
+}
+
+fn megabytes(bytes: u64) -> String {
+    format!("{} MB", bytes.div_ceil(1_000_000))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn smollm2() -> ModelConfig {
+        ModelConfig {
+            architecture: "llama".into(),
+            hidden_size: 576,
+            intermediate_size: 1536,
+            layers: 30,
+            heads: 9,
+            key_value_heads: 3,
+            head_size: 64,
+            vocabulary: 49152,
+            context: 8192,
+            rope_theta: 1e5,
+            norm_epsilon: 1e-5,
+            tied_embeddings: true,
+        }
+    }
+
+    #[test]
+    fn less_room_gives_up_activations_first_and_f32_weights_next() {
+        let load = Load {
+            batch_tokens: 1024,
+            rank: 16,
+            moments: 0,
+        };
+        let within =
+            |megabytes: u64| Holding::within(megabytes * 1_000_000, &smollm2(), 98_000_000, load);
+        let wide = within(4000).unwrap();
+        assert_eq!((wide.form, wide.kept_layers), (Form::Floats, 30));
+        assert_eq!(wide.note(&smollm2()), None);
+        let mut before = wide;
+        let mut seen = [false; 2];
+        for size in (700..4000).rev().step_by(10) {
+            let Ok(holding) = within(size) else { break };
+            if holding.form == before.form {
+                assert!(holding.kept_layers <= before.kept_layers);
+            }
+            seen[0] |= holding.form == Form::Floats && holding.kept_layers < 30;
+            seen[1] |= holding.form == Form::Stored;
+            before = holding;
+        }
+        assert_eq!(seen, [true; 2]);
+        let error = within(300).unwrap_err();
+        assert!(
+            error.message.contains("MB") && error.hint.is_some(),
+            "{error}"
+        );
+    }
+}
