@@ -63,7 +63,7 @@ pub struct Kept {
 /// What is kept of a layer.
 #[derive(Debug)]
 enum Remembered {
-    All(KeptLayer),
+    All(Box<KeptLayer>),
     Input(Buffer),
 }
 
@@ -369,7 +369,7 @@ impl Decoder {
                 // The last layers are the first to be needed.
                 keep.push(
                     if index.saturating_add(self.kept_layers) >= self.layers.len() {
-                        Remembered::All(kept)
+                        Remembered::All(Box::new(kept))
                     } else {
                         Remembered::Input(kept.into_input())
                     },
@@ -509,7 +509,7 @@ impl Decoder {
         let layers = self.layers.iter().zip(kept.layers).enumerate();
         for (index, (layer, kept)) in layers.skip(lowest).rev() {
             let kept = match kept {
-                Remembered::All(kept) => kept,
+                Remembered::All(kept) => *kept,
                 Remembered::Input(input) => {
                     layer.forward(&pass, input, Context::Fresh, &mut None)?.1
                 }
