@@ -4,6 +4,7 @@
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use std::hint::black_box;
+use steadfast::conversations::packing::Beginning;
 use steadfast::models::blocks::attention::{self, Heads, Outcome, Prefix, Segment};
 use steadfast::models::blocks::buffers::Pool;
 use steadfast::models::blocks::product::whole_mut;
@@ -125,7 +126,7 @@ fn attending(criterion: &mut Criterion) {
                     heads,
                     black_box(&shared),
                     &lengths,
-                    0,
+                    Beginning::default(),
                     outcome,
                     &mut gradient,
                 );

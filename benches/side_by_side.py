@@ -239,7 +239,10 @@ def floor(bench, key, content, runs):
 def null_space(bench):
     say("training: null-space against lora")
     tokens, learn = conversations(bench)
-    retained = [(one[: len(one) // 2], one[len(one) // 2 :]) for one in tokens[200:220]]
+    # Replies to general prompts do not begin with the domain's system prompt.
+    shared = len(os.path.commonprefix(tokens))
+    bare = [one[shared:] for one in tokens[200:220]]
+    retained = [(one[: len(one) // 2], one[len(one) // 2 :]) for one in bare]
     common = {
         "work": "train",
         "learning_rate": 1e-3,

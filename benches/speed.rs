@@ -12,9 +12,9 @@ use steadfast::conversations::packing::{Packed, Target};
 use steadfast::conversations::tokens::Example;
 use steadfast::events::{Event, Silent};
 use steadfast::methods::Method;
-use steadfast::methods::lora::Lora;
+use steadfast::methods::lora::lora;
 use steadfast::methods::moments::{FirstTokens, Moments};
-use steadfast::methods::null_space::NullSpace;
+use steadfast::methods::null_space::null_space;
 use steadfast::models::blocks::buffers::{Floats, Pool};
 use steadfast::models::blocks::product::{set, whole, whole_mut};
 use steadfast::models::blocks::tiles::{Panels, Rows, Through, through};
@@ -110,12 +110,9 @@ fn trained(model: &LanguageModel, work: &Training) -> Outcome<Value> {
         .collect();
     let mut anchors = Anchors::default();
     let mut method: Box<dyn Method> = match name {
-        MethodName::Lora => Box::new(Lora::new(&model.decoder, &settings, 0)?),
+        MethodName::Lora => Box::new(lora(&model.decoder, &settings, 0)?),
         MethodName::NullSpace => {
-            let own = NullSpaceSettings {
-                anchor_share: work.anchor_share,
-                ..NullSpaceSettings::default()
-            };
+            let own = NullSpaceSettings::default();
             let whole: Vec<Vec<u32>> = work
                 .retained
                 .iter()
@@ -125,9 +122,9 @@ fn trained(model: &LanguageModel, work: &Training) -> Outcome<Value> {
             // A step costs the same whatever the directions are: little text will do.
             let some = &work.tokens[..work.tokens.len().min(20)];
             let task = collected(model, some, FirstTokens::LeftOut)?;
-            if own.anchor_share > 0.0 {
-                anchors.share = own.anchor_share;
-                anchors.weight = own.anchor_weight;
+            if work.anchor_share > 0.0 {
+                anchors.share = work.anchor_share;
+                anchors.weight = settings.anchor.weight;
                 let pairs: Vec<(&[u32], &[u32])> = work
                     .retained
                     .iter()
@@ -135,7 +132,7 @@ fn trained(model: &LanguageModel, work: &Training) -> Outcome<Value> {
                     .collect();
                 anchors.replies = Anchor::read(&model.decoder, &pairs)?;
             }
-            Box::new(NullSpace::new(
+            Box::new(null_space(
                 &model.decoder,
                 &settings,
                 &own,
@@ -145,6 +142,7 @@ fn trained(model: &LanguageModel, work: &Training) -> Outcome<Value> {
                 &Silent,
             )?)
         }
+        other => return Err(format!("`{}` is not timed", other.name()).into()),
     };
     method
         .adapter()?
@@ -262,7 +260,7 @@ fn moments(model: &LanguageModel, retain: &[Vec<u32>], task: &[Vec<u32>]) -> Out
     let task = collected(model, task, FirstTokens::LeftOut)?;
     let collecting = started.elapsed().as_secs_f64();
     let settings = Hyperparameters::defaults(MethodName::NullSpace, Length::Steps(1));
-    NullSpace::new(
+    null_space(
         &model.decoder,
         &settings,
         &NullSpaceSettings::default(),

@@ -84,26 +84,31 @@ pub fn run(settings: &StudySettings, listener: &dyn Listener) -> Result<StudyOut
                 resume: true,
                 listener,
             })?;
-            let adapter = Adapter::read(&trained.adapter)?;
-            let after = measuring::measure(
-                &base,
-                Some((&adapter, &trained.digest)),
-                &suites,
-                &settings.generation,
-                &store,
-                listener,
-            )?;
-            let name = arm::name(arm, seed, settings.seeds.len());
-            assemble::announce(&name, &after, listener);
-            let drift = replies::drift(&base, &adapter, &trained.digest, &drift, &store, listener)?;
-            outcomes.push(assemble::Outcome {
-                name,
-                arm,
-                seed,
-                trained,
-                after,
-                drift,
-            });
+            let whole = Adapter::read(&trained.adapter)?;
+            for &scale in &arm.scales {
+                let adapter = whole.scaled(scale);
+                let digest = arm::scaled_digest(&trained.digest, scale);
+                let after = measuring::measure(
+                    &base,
+                    Some((&adapter, &digest)),
+                    &suites,
+                    &settings.generation,
+                    &store,
+                    listener,
+                )?;
+                let name = arm::name(arm, scale, seed, settings.seeds.len());
+                assemble::announce(&name, &after, listener);
+                let drift = replies::drift(&base, &adapter, &digest, &drift, &store, listener)?;
+                outcomes.push(assemble::Outcome {
+                    name,
+                    arm,
+                    scale,
+                    seed,
+                    trained: trained.clone(),
+                    after,
+                    drift,
+                });
+            }
         }
     }
 

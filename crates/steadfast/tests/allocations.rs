@@ -8,7 +8,7 @@ use std::sync::Mutex;
 use steadfast::conversations::tokens::Example;
 use steadfast::events::{Event, Silent};
 use steadfast::methods::Method;
-use steadfast::methods::lora::Lora;
+use steadfast::methods::lora::lora;
 use steadfast::models::{LanguageModel, resolve};
 use steadfast::settings::arm::{Hyperparameters, Length, MethodName};
 use steadfast::training::train::{Anchors, Task, train};
@@ -34,7 +34,7 @@ fn a_step_allocates_little_and_leaves_nothing() -> steadfast::Result<()> {
     let mut settings = Hyperparameters::defaults(MethodName::Lora, Length::Steps(STEPS));
     settings.batch_tokens = ROWS;
     settings.validate_every = 0;
-    let mut method = Lora::new(&model.decoder, &settings, 0)?;
+    let mut method = lora(&model.decoder, &settings, 0)?;
     let parameters: usize = method
         .parameters()
         .values()

@@ -1,7 +1,6 @@
 //! What the training loop sees of a method.
 
 use crate::models::adapter::{Adapter, AdapterGradients};
-use crate::models::decoder::Decoder;
 use crate::{Error, Result};
 use candle_core::Tensor;
 use std::collections::BTreeMap;
@@ -38,13 +37,6 @@ pub trait Method {
     fn disturbance(&self) -> Result<Vec<(String, f64)>> {
         Ok(Vec::new())
     }
-}
-
-/// The frozen weight [out, in] of a linear layer.
-pub(super) fn weight(decoder: &Decoder, path: &str) -> Result<Tensor> {
-    decoder
-        .linear_weight(path)?
-        .ok_or_else(|| Error::bug(format!("the decoder has no linear layer {path}")))
 }
 
 /// One parameter by name.

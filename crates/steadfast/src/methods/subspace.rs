@@ -134,6 +134,15 @@ pub fn low_half(retain: &Mat<f64>) -> Result<Mat<f64>> {
     Ok(vectors.subcols(width - kept, kept).transpose().to_owned())
 }
 
+/// The last `count` eigenvectors of C_retain, the least first: the rows of the result, [count, d].
+pub fn low_rows(retain: &Mat<f64>, count: usize) -> Result<Mat<f64>> {
+    let (vectors, _) = eigen(retain)?;
+    let width = retain.nrows();
+    Ok(Mat::from_fn(count.min(width), width, |row, column| {
+        vectors[(column, width - 1 - row)]
+    }))
+}
+
 /// Eigenvectors (columns) and eigenvalues of a symmetric matrix, largest first.
 fn eigen(matrix: &Mat<f64>) -> Result<(Mat<f64>, Vec<f64>)> {
     let size = matrix.nrows();

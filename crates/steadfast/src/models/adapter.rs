@@ -71,6 +71,16 @@ struct Config {
 }
 
 impl Adapter {
+    /// The same directions, each change `factor` times as large: 0 is the base, 1 the adapter itself.
+    pub fn scaled(&self, factor: f64) -> Self {
+        let mut scaled = self.clone();
+        scaled.alpha *= factor;
+        for module in scaled.modules.values_mut() {
+            module.scale *= factor;
+        }
+        scaled
+    }
+
     /// Writes `adapter_config.json` and `adapter_model.safetensors` as PEFT 0.21 writes them.
     ///
     /// The tensors go first, so that a folder with a config always has them.

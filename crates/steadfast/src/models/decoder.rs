@@ -16,7 +16,7 @@ use super::blocks::norm;
 use super::blocks::rotary::Rotary;
 use super::config::ModelConfig;
 use super::weights::{Weight, Weights};
-use crate::conversations::packing::{Packed, Target};
+use crate::conversations::packing::{Beginning, Packed, Target};
 use crate::{Error, Result};
 use caches::{Caches, offsets};
 use candle_core::{Device, Tensor};
@@ -55,7 +55,7 @@ pub struct Decoder {
 #[derive(Debug)]
 pub struct Kept {
     lengths: Vec<usize>,
-    beginning: usize,
+    beginning: Beginning,
     layers: Vec<Remembered>,
     last: Buffer,
 }
@@ -253,6 +253,12 @@ impl Decoder {
         linear + 4 * (self.embedding.elem_count() + head)
     }
 
+    /// (outputs, inputs) of the linear layer at `path`.
+    pub fn linear_shape(&self, path: &str) -> Result<(usize, usize)> {
+        let shape = self.shapes.get(path).copied();
+        shape.ok_or_else(|| Error::bug(format!("the decoder has no linear layer {path}")))
+    }
+
     /// The frozen weight [out, in] of the linear layer at `path` (`model.layers.0.mlp.up_proj`).
     pub fn linear_weight(&self, path: &str) -> Result<Option<Tensor>> {
         let found = self
@@ -358,7 +364,7 @@ impl Decoder {
         let adapter = BorrowedAdapter::new(adapter, &self.shapes)?;
         let beginning = match caches {
             Caches::Fresh { beginning } => beginning,
-            Caches::Read(_) | Caches::Extend(_) => 0,
+            Caches::Read(_) | Caches::Extend(_) => Beginning::default(),
         };
         let pass = self.pass(&positions, lengths, beginning, &adapter);
         let mut states = self.embed(tokens)?;
@@ -383,7 +389,7 @@ impl Decoder {
         &'a self,
         positions: &'a [u32],
         lengths: &'a [usize],
-        beginning: usize,
+        beginning: Beginning,
         adapter: &'a BorrowedAdapter<'a>,
     ) -> Pass<'a> {
         Pass {
@@ -417,7 +423,9 @@ impl Decoder {
         adapter: Option<&Adapter>,
         observe: Option<InputObserver<'_>>,
     ) -> Result<Tensor> {
-        let caches = Caches::Fresh { beginning: 0 };
+        let caches = Caches::Fresh {
+            beginning: Beginning::default(),
+        };
         let states = self.run(tokens, lengths, caches, adapter, None, observe)?;
         self.final_norm(&states)
     }

@@ -8,29 +8,81 @@ use serde::Serialize;
 pub enum MethodName {
     /// ΔW = (α/r)·B·A, both train (Hu et al. 2021).
     Lora,
-    /// A frozen where the old behaviour does not look, B trains.
+    /// Where the old behaviour does not look.
     NullSpace,
+    /// LoRA with A frozen where it begins.
+    RandomA,
+    /// LoRA with the square of the change in the loss.
+    #[serde(rename = "l2-sp")]
+    L2Sp,
+    /// A begins at the last eigenvectors of C_retain.
+    LoraNull,
+    /// The same, with A frozen.
+    #[serde(rename = "lora-null-2")]
+    LoraNull2,
+    /// The smallest singular triples of W move.
+    Milora,
+    /// The smallest singular triples of W·C_retain move.
+    Corda,
+    /// Orthogonal to the largest singular triples of W.
+    Oplora,
+    /// The smallest triples of W, orthogonal to all others.
+    Osft,
 }
 
 impl MethodName {
+    /// All of them, in the order in which a user meets them.
+    pub const ALL: [Self; 10] = [
+        Self::Lora,
+        Self::NullSpace,
+        Self::RandomA,
+        Self::L2Sp,
+        Self::LoraNull,
+        Self::LoraNull2,
+        Self::Milora,
+        Self::Corda,
+        Self::Oplora,
+        Self::Osft,
+    ];
+
     /// The words a user may write.
-    pub const NAMES: [&'static str; 2] = ["lora", "null-space"];
+    pub const NAMES: [&'static str; 10] = {
+        let mut names = [""; 10];
+        let mut index = 0;
+        while index < names.len() {
+            names[index] = Self::ALL[index].name();
+            index += 1;
+        }
+        names
+    };
 
     /// The method of that name.
     pub fn named(name: &str) -> Option<Self> {
-        match name {
-            "lora" => Some(Self::Lora),
-            "null-space" => Some(Self::NullSpace),
-            _ => None,
-        }
+        Self::ALL.into_iter().find(|method| method.name() == name)
     }
 
     /// The word a user writes.
-    pub fn name(self) -> &'static str {
+    pub const fn name(self) -> &'static str {
         match self {
             Self::Lora => "lora",
             Self::NullSpace => "null-space",
+            Self::RandomA => "random-a",
+            Self::L2Sp => "l2-sp",
+            Self::LoraNull => "lora-null",
+            Self::LoraNull2 => "lora-null-2",
+            Self::Milora => "milora",
+            Self::Corda => "corda",
+            Self::Oplora => "oplora",
+            Self::Osft => "osft",
         }
+    }
+
+    /// Whether the method itself reads what the base says to general prompts.
+    pub fn retains(self) -> bool {
+        matches!(
+            self,
+            Self::NullSpace | Self::LoraNull | Self::LoraNull2 | Self::Corda
+        )
     }
 }
 
@@ -42,17 +94,23 @@ pub enum Subspace {
     Contrastive,
     /// A trains inside the lower half of C_retain's spectrum.
     LowRetain,
+    /// A is frozen where LoRA begins: a control.
+    Random,
+    /// A trains anywhere: a control.
+    Free,
 }
 
 impl Subspace {
     /// The words a user may write.
-    pub const NAMES: [&'static str; 2] = ["contrastive", "low-retain"];
+    pub const NAMES: [&'static str; 4] = ["contrastive", "low-retain", "random", "free"];
 
     /// The subspace of that name.
     pub fn named(name: &str) -> Option<Self> {
         match name {
             "contrastive" => Some(Self::Contrastive),
             "low-retain" => Some(Self::LowRetain),
+            "random" => Some(Self::Random),
+            "free" => Some(Self::Free),
             _ => None,
         }
     }
@@ -99,12 +157,6 @@ pub fn projections(word: &str) -> Option<&'static [&'static str]> {
 /// What only `null-space` knows.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct NullSpaceSettings {
-    /// Weight of the disturbance tr(B·G·Bᵀ), relative to each layer's output power, in the loss.
-    pub penalty: f64,
-    /// Share of each batch's tokens spent on retain replies under KL(base ‖ tuned); 0 turns it off.
-    pub anchor_share: f64,
-    /// Weight of that KL in the loss.
-    pub anchor_weight: f64,
     /// Where A is looked for.
     pub subspace: Subspace,
     /// ε = ρ·tr(C_retain)/d.
@@ -114,13 +166,48 @@ pub struct NullSpaceSettings {
 impl Default for NullSpaceSettings {
     fn default() -> Self {
         Self {
-            penalty: 1.0,
-            anchor_share: 0.05,
-            anchor_weight: 1.0,
             subspace: Subspace::Contrastive,
             rho: 1e-2,
         }
     }
+}
+
+/// What is done with the base's own replies while training. Any method can have it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum AnchorKind {
+    /// KL(base ‖ tuned) on their tokens is added to the loss.
+    Kl,
+    /// They are learnt as any text (replay).
+    Replay,
+}
+
+impl AnchorKind {
+    /// The words a user may write.
+    pub const NAMES: [&'static str; 2] = ["kl", "replay"];
+
+    /// The kind of that name.
+    pub fn named(name: &str) -> Option<Self> {
+        match name {
+            "kl" => Some(Self::Kl),
+            "replay" => Some(Self::Replay),
+            _ => None,
+        }
+    }
+}
+
+/// Retained replies in the loss.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct AnchorSettings {
+    /// What is done with them.
+    #[serde(rename = "anchor")]
+    pub kind: AnchorKind,
+    /// Tokens of them read for each training token; 0 turns them off.
+    #[serde(rename = "anchor_share")]
+    pub share: f64,
+    /// Weight of their mean in the loss.
+    #[serde(rename = "anchor_weight")]
+    pub weight: f64,
 }
 
 /// Everything that decides what training does, defaults filled in.
@@ -153,6 +240,12 @@ pub struct Hyperparameters {
     pub validate_every: usize,
     /// Validations without improvement after which training stops; `None` never stops early.
     pub early_stopping: Option<usize>,
+    /// Weight of the size of the change in the loss: for `null-space` its disturbance tr(B·G·Bᵀ)
+    /// relative to each layer's output power, for `l2-sp` its square relative to the weight's.
+    pub penalty: f64,
+    /// Retained replies in the loss.
+    #[serde(flatten)]
+    pub anchor: AnchorSettings,
     /// Only for `null-space`.
     #[serde(flatten)]
     pub null_space: Option<NullSpaceSettings>,
@@ -165,7 +258,7 @@ impl Hyperparameters {
         self.rank = rank;
     }
 
-    /// The defaults of a method. `null-space` trains only B, and so bears a higher learning rate.
+    /// The defaults of a method. Where only B trains, a higher learning rate is borne.
     pub fn defaults(method: MethodName, length: Length) -> Self {
         Self {
             rank: 16,
@@ -173,8 +266,8 @@ impl Hyperparameters {
             rank_stabilized: false,
             targets: PROJECTIONS.map(str::to_owned).to_vec(),
             learning_rate: match method {
-                MethodName::Lora => 1e-3,
-                MethodName::NullSpace => 2e-3,
+                MethodName::NullSpace | MethodName::RandomA | MethodName::LoraNull2 => 2e-3,
+                _ => 1e-3,
             },
             length,
             batch_tokens: 512,
@@ -184,6 +277,19 @@ impl Hyperparameters {
             clip: 1.0,
             validate_every: 20,
             early_stopping: None,
+            penalty: match method {
+                MethodName::NullSpace | MethodName::L2Sp => 1.0,
+                _ => 0.0,
+            },
+            anchor: AnchorSettings {
+                kind: AnchorKind::Kl,
+                share: if method == MethodName::NullSpace {
+                    0.05
+                } else {
+                    0.0
+                },
+                weight: 1.0,
+            },
             null_space: (method == MethodName::NullSpace).then(NullSpaceSettings::default),
         }
     }
@@ -200,4 +306,7 @@ pub struct ArmSettings {
     pub method: MethodName,
     /// How.
     pub hyperparameters: Hyperparameters,
+    /// Each of these multiples of the trained change is measured: interpolation between the base (0)
+    /// and the tuned model (1), WiSE-FT (Wortsman et al. 2022, arXiv:2109.01903).
+    pub scales: Vec<f64>,
 }

@@ -123,6 +123,7 @@ fn suite(text: &str) -> Result<SuiteSettings> {
             name: name.to_owned(),
             path,
             limit: None,
+            split: None,
         }),
     }
 }

@@ -12,11 +12,13 @@ pub mod suggest;
 mod table;
 pub mod tune;
 
+pub use arm::{AnchorKind, AnchorSettings};
 pub use arm::{ArmSettings, Hyperparameters, Length, MethodName, NullSpaceSettings, Subspace};
 pub use measure::{MeasureFlags, MeasureSettings};
 pub use presets::Preset;
 pub use recipe::Overrides;
 pub use study::{
-    DataSettings, DataSource, GenerationSettings, RetainSettings, StudySettings, SuiteSettings,
+    DataSettings, DataSource, GenerationSettings, RetainSettings, Split, StudySettings,
+    SuiteSettings,
 };
 pub use tune::{TuneFlags, TuneSettings};

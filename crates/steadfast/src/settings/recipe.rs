@@ -1,12 +1,13 @@
 //! A study's recipe: TOML in, [`StudySettings`] out, every mistake named with its line.
 
 use super::arm::{
-    ArmSettings, Hyperparameters, Length, MethodName, NullSpaceSettings, PROJECTIONS, Subspace,
-    TARGET_GROUPS, projections,
+    AnchorKind, ArmSettings, Hyperparameters, Length, MethodName, NullSpaceSettings, PROJECTIONS,
+    Subspace, TARGET_GROUPS, projections,
 };
 use super::presets::{Preset, Scale};
 use super::study::{
-    DataSettings, DataSource, GenerationSettings, RetainSettings, StudySettings, SuiteSettings,
+    DataSettings, DataSource, GenerationSettings, RetainSettings, Split, StudySettings,
+    SuiteSettings,
 };
 use super::suggest;
 use super::table::{Bounds, Section, Source};
@@ -240,6 +241,7 @@ fn arms(root: &Section<'_, '_>, scale: &Scale) -> Vec<ArmSettings> {
             .unwrap_or_else(|| "local".to_owned());
         // The rest is read even without a method, so that its mistakes are reported too.
         let hyperparameters = hyperparameters(&section, method, scale);
+        let scales = section.numbers("scales", Bounds::NotNegative);
         section.finish();
         if let (Some(name), Some(method)) = (name, method) {
             arms.push(ArmSettings {
@@ -247,6 +249,7 @@ fn arms(root: &Section<'_, '_>, scale: &Scale) -> Vec<ArmSettings> {
                 provider,
                 method,
                 hyperparameters,
+                scales: scales.unwrap_or_else(|| vec![1.0]),
             });
         }
     }
@@ -319,50 +322,54 @@ fn hyperparameters(
             Length::Steps(scale.training_tokens.div_ceil(per_step.max(1)).max(1))
         }
     };
-    let null_space = null_space(section, method);
-    if method == Some(MethodName::NullSpace) {
-        settings.null_space = Some(null_space);
-    }
-    settings
-}
-
-fn null_space(section: &Section<'_, '_>, method: Option<MethodName>) -> NullSpaceSettings {
-    let mut settings = NullSpaceSettings::default();
     set(
         &mut settings.penalty,
         section.number("penalty", Bounds::NotNegative),
     );
+    let kind = section.choice("anchor", &AnchorKind::NAMES);
     set(
-        &mut settings.anchor_share,
+        &mut settings.anchor.kind,
+        kind.and_then(|name| AnchorKind::named(&name)),
+    );
+    set(
+        &mut settings.anchor.share,
         section.number("anchor_share", Bounds::Share),
     );
     set(
-        &mut settings.anchor_weight,
+        &mut settings.anchor.weight,
         section.number("anchor_weight", Bounds::NotNegative),
     );
+    let null_space = null_space(section);
+    let Some(method) = method else {
+        return settings;
+    };
+    if method == MethodName::NullSpace {
+        settings.null_space = Some(null_space);
+    }
+    let has = |key: &str| match key {
+        "penalty" => matches!(method, MethodName::NullSpace | MethodName::L2Sp),
+        _ => method == MethodName::NullSpace,
+    };
+    for key in ["penalty", "rho", "subspace"] {
+        if section.has(key) && !has(key) {
+            section.mistake(
+                key,
+                format!("`{key}` has no effect with method `{}`", method.name()),
+                "remove it, or use method = \"null-space\"",
+            );
+        }
+    }
+    settings
+}
+
+fn null_space(section: &Section<'_, '_>) -> NullSpaceSettings {
+    let mut settings = NullSpaceSettings::default();
     set(&mut settings.rho, section.number("rho", Bounds::Positive));
     let subspace = section.choice("subspace", &Subspace::NAMES);
     set(
         &mut settings.subspace,
         subspace.and_then(|name| Subspace::named(&name)),
     );
-    if method == Some(MethodName::Lora) {
-        for key in [
-            "penalty",
-            "anchor_share",
-            "anchor_weight",
-            "rho",
-            "subspace",
-        ] {
-            if section.has(key) {
-                section.mistake(
-                    key,
-                    format!("`{key}` has no effect with method `lora`"),
-                    "remove it, or use method = \"null-space\"",
-                );
-            }
-        }
-    }
     settings
 }
 
@@ -404,6 +411,7 @@ fn suites(root: &Section<'_, '_>, scale: &Scale) -> Vec<SuiteSettings> {
         let name = section.text("name");
         let path = section.text("path");
         let limit = section.size("limit", 1);
+        let split = section.choice("split", &Split::NAMES);
         if !section.has("name") {
             section.mistake(
                 "name",
@@ -440,6 +448,7 @@ fn suites(root: &Section<'_, '_>, scale: &Scale) -> Vec<SuiteSettings> {
                 name,
                 path: path.map(PathBuf::from),
                 limit: limit.or(scale.items),
+                split: split.and_then(|name| Split::named(&name)),
             });
         }
         section.finish();
@@ -455,6 +464,7 @@ pub fn shipped_suites(limit: Option<usize>) -> Vec<SuiteSettings> {
         .map(|name| SuiteSettings {
             name: (*name).to_owned(),
             path: None,
+            split: None,
             limit: limit.map(|limit| {
                 if beside(name) {
                     limit.div_ceil(2)

@@ -39,6 +39,32 @@ pub struct SuiteSettings {
     pub path: Option<PathBuf>,
     /// Most items used; `None` uses all.
     pub limit: Option<usize>,
+    /// One side of a suite that has no split of its own; `None` uses both.
+    pub split: Option<Split>,
+}
+
+/// A side of a suite: choices are made on one, reports on the other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Split {
+    /// About 30%, for choosing.
+    Dev,
+    /// The rest, for reporting.
+    Test,
+}
+
+impl Split {
+    /// The words a user may write.
+    pub const NAMES: [&'static str; 2] = ["dev", "test"];
+
+    /// The side of that name.
+    pub fn named(name: &str) -> Option<Self> {
+        match name {
+            "dev" => Some(Self::Dev),
+            "test" => Some(Self::Test),
+            _ => None,
+        }
+    }
 }
 
 /// How replies are written.

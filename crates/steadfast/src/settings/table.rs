@@ -264,6 +264,33 @@ impl<'r, 's> Section<'r, 's> {
         None
     }
 
+    /// A list of numbers within bounds, not empty.
+    pub(super) fn numbers(&self, key: &'static str, bounds: Bounds) -> Option<Vec<f64>> {
+        let value = self.value(key)?;
+        let number = |value: &DeValue<'_>| match value {
+            DeValue::Float(float) => float.as_str().parse::<f64>().ok(),
+            other => integer(other).map(|integer| integer as f64),
+        };
+        let numbers = value.get_ref().as_array().and_then(|array| {
+            let entries = array.iter().map(|entry| number(entry.get_ref()));
+            entries.collect::<Option<Vec<f64>>>()
+        });
+        let Some(numbers) = numbers.filter(|numbers| !numbers.is_empty()) else {
+            self.wrong_type(
+                key,
+                "a list of numbers",
+                &format!("{key} = [0.5, 1.0]"),
+                value,
+            );
+            return None;
+        };
+        if let Some(wrong) = numbers.iter().find(|number| !bounds.admits(**number)) {
+            self.out_of_range(key, wrong, bounds.words(), bounds.example());
+            return None;
+        }
+        Some(numbers)
+    }
+
     /// One string or a list of strings.
     pub(super) fn texts(&self, key: &'static str) -> Option<Vec<String>> {
         let value = self.value(key)?;

@@ -4,16 +4,14 @@ use super::data::Conversations;
 use super::replies::OwnReply;
 use crate::digest;
 use crate::events::{Event, Listener};
-use crate::methods::Method;
-use crate::methods::lora::Lora;
 use crate::methods::moments::{FirstTokens, Moments};
-use crate::methods::null_space::NullSpace;
+use crate::methods::{Method, lora, null_space, spectrum};
 use crate::models::LanguageModel;
 use crate::models::adapter::TENSOR_FILE;
 use crate::models::memory::Load;
 use crate::reports::results::{LayerDisturbance, Training};
 use crate::runs::atomic;
-use crate::settings::{ArmSettings, MethodName, NullSpaceSettings, Subspace};
+use crate::settings::{ArmSettings, MethodName, Subspace};
 use crate::training::train::{Anchor, Anchors, Summary, Task, train as run_loop};
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
@@ -66,9 +64,13 @@ struct Record {
     summary: Summary,
 }
 
+fn retains(arm: &ArmSettings) -> bool {
+    arm.method.retains() || arm.hyperparameters.anchor.share > 0.0
+}
+
 /// Whether any arm needs the base's own replies.
 pub fn needs_retained(arms: &[ArmSettings]) -> bool {
-    arms.iter().any(|arm| arm.method == MethodName::NullSpace)
+    arms.iter().any(retains)
 }
 
 /// What training the arm asks of memory.
@@ -76,20 +78,29 @@ pub fn load(arm: &ArmSettings) -> Load {
     Load {
         batch_tokens: arm.hyperparameters.batch_tokens,
         rank: arm.hyperparameters.rank,
-        moments: match &arm.hyperparameters.null_space {
-            None => 0,
-            Some(own) if own.subspace == Subspace::LowRetain => 1,
-            Some(_) => 2,
-        },
+        moments: usize::from(arm.method.retains()) + usize::from(needs_task(arm)),
     }
 }
 
-/// The arm's name in results; the seed is part of it where there are several.
-pub fn name(arm: &ArmSettings, seed: u64, seeds: usize) -> String {
+/// The arm's name in results; the scale is part of it where it is not 1, the seed where there are
+/// several.
+pub fn name(arm: &ArmSettings, scale: f64, seed: u64, seeds: usize) -> String {
+    let mut name = arm.name.clone();
+    if scale != 1.0 {
+        name += &format!("*{scale}");
+    }
     if seeds > 1 {
-        format!("{}/{seed}", arm.name)
+        name += &format!("/{seed}");
+    }
+    name
+}
+
+/// What stands for the adapter times `scale` where results are kept.
+pub fn scaled_digest(adapter: &str, scale: f64) -> String {
+    if scale == 1.0 {
+        adapter.to_owned()
     } else {
-        arm.name.clone()
+        digest::of(format!("{adapter} * {scale}"))
     }
 }
 
@@ -179,13 +190,13 @@ fn finished(
 /// Digest of everything that decides what training ends with.
 fn identity(work: &Work<'_>) -> Result<String> {
     let inputs = (
-        "steadfast.training/2",
+        "steadfast.training/3",
         &work.base.located.sha256,
-        work.arm,
+        // The scales are measured, not trained.
+        (work.arm.method, &work.arm.hyperparameters),
         work.seed,
         &work.conversations.digest,
-        work.retained
-            .filter(|_| work.arm.hyperparameters.null_space.is_some()),
+        work.retained.filter(|_| retains(work.arm)),
         work.retain_tokens,
     );
     serde_json::to_string(&inputs)
@@ -194,65 +205,75 @@ fn identity(work: &Work<'_>) -> Result<String> {
 }
 
 fn method(work: &Work<'_>) -> Result<Box<dyn Method>> {
-    let settings = &work.arm.hyperparameters;
-    let decoder = &work.base.decoder;
-    match (work.arm.method, &settings.null_space) {
-        (MethodName::Lora, _) => Ok(Box::new(Lora::new(decoder, settings, work.seed)?)),
-        (MethodName::NullSpace, own) => {
-            let own = own.clone().unwrap_or_default();
-            let (retain, task) = moments(work, &own)?;
-            let method = NullSpace::new(
-                decoder,
-                settings,
-                &own,
-                work.seed,
-                &retain,
-                task.as_ref(),
-                work.listener,
-            )?;
-            Ok(Box::new(method))
+    let (decoder, settings, seed) = (&work.base.decoder, &work.arm.hyperparameters, work.seed);
+    let method = match work.arm.method {
+        MethodName::Lora => lora::lora(decoder, settings, seed),
+        MethodName::RandomA => lora::random_a(decoder, settings, seed),
+        MethodName::L2Sp => lora::l2_sp(decoder, settings, seed),
+        MethodName::Milora => spectrum::milora(decoder, settings, seed),
+        MethodName::Oplora => spectrum::oplora(decoder, settings, seed),
+        MethodName::Osft => spectrum::osft(decoder, settings, seed),
+        MethodName::Corda => spectrum::corda(decoder, settings, seed, &retained_moments(work)?),
+        MethodName::LoraNull | MethodName::LoraNull2 => {
+            let frozen = work.arm.method == MethodName::LoraNull2;
+            let retain = retained_moments(work)?;
+            null_space::lora_null(decoder, settings, frozen, seed, &retain, work.listener)
         }
-    }
+        MethodName::NullSpace => {
+            let own = settings.null_space.clone().unwrap_or_default();
+            let retain = retained_moments(work)?;
+            let task = needs_task(work.arm)
+                .then(|| task_moments(work))
+                .transpose()?;
+            let (task, listener) = (task.as_ref(), work.listener);
+            null_space::null_space(decoder, settings, &own, seed, &retain, task, listener)
+        }
+    };
+    Ok(Box::new(method?))
 }
 
-fn moments(work: &Work<'_>, own: &NullSpaceSettings) -> Result<(Moments, Option<Moments>)> {
-    let decoder = &work.base.decoder;
+/// Whether the moments of the task are needed too.
+fn needs_task(arm: &ArmSettings) -> bool {
+    let own = &arm.hyperparameters.null_space;
+    own.as_ref()
+        .is_some_and(|own| own.subspace == Subspace::Contrastive)
+}
+
+fn retained_moments(work: &Work<'_>) -> Result<Moments> {
     let replies: Vec<Vec<u32>> = retained(work)?
         .iter()
         .map(|one| one.prompt.iter().chain(&one.reply).copied().collect())
         .collect();
     let kept: Vec<&[u32]> = replies.iter().map(Vec::as_slice).collect();
-    let retain = Moments::collect(
-        decoder,
+    Moments::collect(
+        &work.base.decoder,
         "reading retained text",
         up_to(&kept, work.retain_tokens),
         FirstTokens::Counted,
         work.listener,
-    )?;
-    let task = (own.subspace == Subspace::Contrastive)
-        .then(|| {
-            let learnt: Vec<&[u32]> = work
-                .conversations
-                .training
-                .iter()
-                .map(|example| example.tokens.as_slice())
-                .collect();
-            Moments::collect(
-                decoder,
-                "reading the task",
-                up_to(&learnt, work.retain_tokens),
-                FirstTokens::LeftOut,
-                work.listener,
-            )
-        })
-        .transpose()?;
-    Ok((retain, task))
+    )
+}
+
+fn task_moments(work: &Work<'_>) -> Result<Moments> {
+    let learnt: Vec<&[u32]> = work
+        .conversations
+        .training
+        .iter()
+        .map(|example| example.tokens.as_slice())
+        .collect();
+    Moments::collect(
+        &work.base.decoder,
+        "reading the task",
+        up_to(&learnt, work.retain_tokens),
+        FirstTokens::LeftOut,
+        work.listener,
+    )
 }
 
 fn retained<'a>(work: &Work<'a>) -> Result<&'a [OwnReply]> {
     work.retained
         .filter(|replies| !replies.is_empty())
-        .ok_or_else(|| Error::bug("null-space was given no retained text"))
+        .ok_or_else(|| Error::bug("the arm was given no retained text"))
 }
 
 /// The first sequences that together reach `tokens`.
@@ -269,25 +290,21 @@ fn up_to<'a, 'b>(sequences: &'b [&'a [u32]], tokens: usize) -> &'b [&'a [u32]] {
     &sequences[..count]
 }
 
-/// Retained replies under the KL anchor, with the base's own hidden states.
+/// Retained replies in the loss, with the base's own hidden states.
 fn anchors(work: &Work<'_>) -> Result<Anchors> {
-    let Some(own) = work
-        .arm
-        .hyperparameters
-        .null_space
-        .as_ref()
-        .filter(|own| own.anchor_share > 0.0)
-    else {
+    let own = &work.arm.hyperparameters.anchor;
+    if own.share <= 0.0 {
         return Ok(Anchors::default());
-    };
+    }
     let pairs: Vec<(&[u32], &[u32])> = retained(work)?
         .iter()
         .map(|one| (one.prompt.as_slice(), one.reply.as_slice()))
         .collect();
     Ok(Anchors {
         replies: Anchor::read(&work.base.decoder, &pairs)?,
-        share: own.anchor_share,
-        weight: own.anchor_weight,
+        kind: own.kind,
+        share: own.share,
+        weight: own.weight,
     })
 }
 

@@ -23,6 +23,8 @@ pub struct Outcome<'a> {
     pub name: String,
     /// Its settings.
     pub arm: &'a ArmSettings,
+    /// What its change is multiplied with.
+    pub scale: f64,
     /// Its seed.
     pub seed: u64,
     /// What training left.
@@ -72,7 +74,7 @@ pub fn results(
             provider: outcome.arm.provider.clone(),
             method: outcome.arm.method.name().into(),
             seed: outcome.seed,
-            hyperparameters: hyperparameters(outcome.arm)?,
+            hyperparameters: hyperparameters(outcome.arm, outcome.scale)?,
             axes,
             metrics,
             drift: Drift {
@@ -97,9 +99,17 @@ pub fn results(
     })
 }
 
-fn hyperparameters(arm: &ArmSettings) -> Result<serde_json::Map<String, serde_json::Value>> {
+fn hyperparameters(
+    arm: &ArmSettings,
+    scale: f64,
+) -> Result<serde_json::Map<String, serde_json::Value>> {
     match serde_json::to_value(&arm.hyperparameters) {
-        Ok(serde_json::Value::Object(map)) => Ok(map),
+        Ok(serde_json::Value::Object(mut map)) => {
+            if scale != 1.0 {
+                map.insert("scale".into(), scale.into());
+            }
+            Ok(map)
+        }
         _ => Err(Error::bug("hyperparameters have no JSON form")),
     }
 }

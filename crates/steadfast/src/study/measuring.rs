@@ -8,7 +8,7 @@ use crate::evaluation::{Axis, knowledge, proficiency, safety, suites as forms};
 use crate::events::{Event, Listener};
 use crate::models::{Adapter, LanguageModel};
 use crate::runs::store::Store;
-use crate::settings::{GenerationSettings, SuiteSettings};
+use crate::settings::{GenerationSettings, Split, SuiteSettings};
 use crate::{Error, Result};
 
 /// Sequences decoded together where nothing else is asked for.
@@ -38,6 +38,11 @@ pub fn limited(settings: &[SuiteSettings], limit: Option<usize>, seed: u64) -> R
                         forms::builtin_names().join(", ")
                     ))
                 })?,
+            };
+            let suite = match one.split {
+                Some(Split::Dev) => forms::divide(suite).0,
+                Some(Split::Test) => forms::divide(suite).1,
+                None => suite,
             };
             Ok(match one.limit.or(limit) {
                 Some(limit) => suite.limit(limit, seed),

@@ -11,24 +11,38 @@ use crate::methods::{Method, Parameters};
 use crate::models::adapter::{Adapter, AdapterGradients};
 use crate::models::decoder::Decoder;
 use crate::models::likelihood::packs;
-use crate::settings::arm::{Hyperparameters, Length};
+use crate::settings::arm::{AnchorKind, Hyperparameters, Length};
 use crate::{Error, Result};
 use candle_core::Tensor;
 use std::path::Path;
 use std::time::Instant;
 
-/// Retained replies that hold the model in place: KL(base ‖ tuned) on their tokens is added to the loss.
+/// Retained replies that hold the model in place: KL(base ‖ tuned) on their tokens is added to the
+/// loss, or they are learnt again as they are (replay).
 ///
 /// The teacher is the base itself, given by its final hidden states: the output head is frozen, so
 /// they stand for the whole distribution in 1/85 of the room.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Anchors {
     /// The retained sequences.
     pub replies: Vec<Anchor>,
+    /// What is done with them.
+    pub kind: AnchorKind,
     /// Retained tokens read for each training token.
     pub share: f64,
-    /// Weight of the mean KL in the loss.
+    /// Weight of their mean in the loss.
     pub weight: f64,
+}
+
+impl Default for Anchors {
+    fn default() -> Self {
+        Self {
+            replies: Vec::new(),
+            kind: AnchorKind::Kl,
+            share: 0.0,
+            weight: 0.0,
+        }
+    }
 }
 
 /// One retained reply with its prompt.
@@ -346,18 +360,27 @@ fn one_batch(
         .map(|example| example.tokens.as_slice())
         .chain(anchors.clone().map(|anchor| anchor.tokens.as_slice()))
         .collect();
-    let (mut packed, starts) = Packed::sharing(&sequences);
-    for (example, start) in examples.zip(&starts) {
-        packed.learn(*start, example);
+    let (mut packed, places) = Packed::sharing(&sequences);
+    for (example, place) in examples.zip(&places) {
+        packed.learn(*place, example);
     }
     for target in &mut packed.targets {
         target.weight = shares.target as f32;
     }
     let mut rows = Vec::new();
+    let mut again = Vec::new();
     let mut teachers = Vec::new();
-    for (anchor, start) in anchors.zip(&starts[batch.examples.len()..]) {
+    for (anchor, place) in anchors.zip(&places[batch.examples.len()..]) {
         let of_anchor = anchor.rows.iter();
-        rows.extend(of_anchor.map(|row| packed.row(*start, *row as usize)));
+        for row in of_anchor {
+            let packed_row = place.row(*row as usize);
+            rows.push(packed_row);
+            again.push(Target {
+                row: packed_row,
+                token: anchor.tokens[*row as usize + 1],
+                weight: shares.anchor as f32,
+            });
+        }
         teachers.push(anchor.teacher.clone());
     }
     let (hidden, kept) = task.decoder.forward(&packed, adapter)?;
@@ -365,9 +388,12 @@ fn one_batch(
     let mut divergence = 0.0;
     if !rows.is_empty() {
         let teacher = Tensor::cat(&teachers, 0)?;
-        let (value, pull) = task
-            .decoder
-            .divergence(&hidden, &rows, &teacher, shares.anchor)?;
+        let (value, pull) = match task.anchors.kind {
+            AnchorKind::Kl => task
+                .decoder
+                .divergence(&hidden, &rows, &teacher, shares.anchor)?,
+            AnchorKind::Replay => task.decoder.cross_entropy(&hidden, &again)?,
+        };
         divergence = value;
         gradient = (gradient + pull)?;
     }

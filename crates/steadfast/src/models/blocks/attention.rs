@@ -10,6 +10,7 @@
 use super::cache::LayerCache;
 use super::lanes::{add_scaled, dot, exponentials, maximum, vectorized};
 use super::product::{add_here, block, block_mut, set_here, whole};
+use crate::conversations::packing::Beginning;
 use faer::MatRef;
 use rayon::prelude::*;
 
@@ -298,25 +299,25 @@ pub struct Outcome<'a> {
 }
 
 /// Writes the gradient of the shared buffer [rows, width]. Segments are given by length, since
-/// nothing that trains goes on from a cache; all but the first go on from the first `beginning`
-/// rows, which then are the first segment.
+/// nothing that trains goes on from a cache; some go on from `beginning`.
 pub fn backward(
     heads: Heads,
     shared: &[f32],
     lengths: &[usize],
-    beginning: usize,
+    beginning: Beginning,
     outcome: Outcome<'_>,
     gradient: &mut [f32],
 ) {
     let mut tasks = Vec::new();
     let mut start = 0;
-    for &length in lengths {
-        tasks.extend((0..heads.key_value).map(|head| (start, length, head)));
+    for (index, &length) in lengths.iter().enumerate() {
+        let before = beginning.before(index);
+        tasks.extend((0..heads.key_value).map(|head| (start, length, before, head)));
         start += length;
     }
     let results: Vec<GroupGradient> = tasks
         .par_iter()
-        .map(|&(start, length, head)| {
+        .map(|&(start, length, before, head)| {
             let rows = start..start + length;
             let within = |data, width: usize| -> &[f32] {
                 let data: &[f32] = data;
@@ -327,7 +328,6 @@ pub fn backward(
                 log_sums: within(outcome.log_sums, heads.query),
                 gradient: within(outcome.gradient, heads.query_width()),
             };
-            let before = if start == 0 { 0 } else { beginning };
             Group {
                 heads,
                 head,

@@ -7,6 +7,7 @@ use super::linear::{BorrowedAdapter, KeptNarrow, LinearGroup};
 use super::rotary::{Rotary, Turn};
 use super::{gated, norm};
 use crate::Result;
+use crate::conversations::packing::Beginning;
 use crate::models::adapter::AdapterGradients;
 use crate::models::decoder::InputObserver;
 use candle_core::Tensor;
@@ -40,8 +41,8 @@ pub struct Pass<'a> {
     pub positions: &'a [u32],
     /// Rows of each sequence.
     pub lengths: &'a [usize],
-    /// Rows of the first sequence, where all others go on from it; 0 where each begins by itself.
-    pub beginning: usize,
+    /// What some of the sequences go on from.
+    pub beginning: Beginning,
     /// The change on top of the linear layers.
     pub adapter: &'a BorrowedAdapter<'a>,
     /// Where activations come from.
@@ -186,10 +187,10 @@ impl Layer {
             .map(|(index, &length)| Segment {
                 length,
                 prefix: match &context {
-                    Context::Fresh if index > 0 && pass.beginning > 0 => {
-                        Prefix::Rows(&shared[..pass.beginning * pass.heads.width()])
-                    }
-                    Context::Fresh => Prefix::None,
+                    Context::Fresh => match pass.beginning.before(index) {
+                        0 => Prefix::None,
+                        rows => Prefix::Rows(&shared[..rows * pass.heads.width()]),
+                    },
                     Context::Read(caches) => Prefix::Cache(caches[index]),
                     Context::Extend(caches) => Prefix::Cache(&*caches[index]),
                 },

@@ -2,6 +2,7 @@
 
 use super::super::blocks::cache::LayerCache;
 use super::super::blocks::layer::Context;
+use crate::conversations::packing::Beginning;
 
 /// Keys and values of one sequence under way, at every layer.
 #[derive(Debug, Clone)]
@@ -29,9 +30,9 @@ impl Cache {
 
 /// What the sequences of a pass go on from.
 pub(super) enum Caches<'a> {
-    /// Nothing; or, where `beginning` is not 0, all but the first from the first, that many rows long.
+    /// Nothing, but for what some share of their beginning.
     Fresh {
-        beginning: usize,
+        beginning: Beginning,
     },
     Read(&'a [&'a Cache]),
     Extend(&'a mut [Cache]),
@@ -63,10 +64,8 @@ impl Caches<'_> {
 }
 
 /// Positions before the first row of each sequence.
-pub(super) fn offsets(sequences: usize, beginning: usize) -> Vec<usize> {
-    let mut offsets = vec![beginning; sequences];
-    if let Some(first) = offsets.first_mut() {
-        *first = 0;
-    }
-    offsets
+pub(super) fn offsets(sequences: usize, beginning: Beginning) -> Vec<usize> {
+    (0..sequences)
+        .map(|index| beginning.before(index))
+        .collect()
 }

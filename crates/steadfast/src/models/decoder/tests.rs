@@ -129,7 +129,7 @@ fn tiny_batch() -> Packed {
     Packed {
         tokens,
         lengths,
-        beginning: 0,
+        beginning: Beginning::default(),
         targets,
     }
 }
@@ -480,6 +480,11 @@ fn a_beginning_read_once_gives_what_each_sequence_gives_by_itself() -> Result<()
             let learn = (0..tokens.len()).map(|place| place % 3 != 1).collect();
             Example { tokens, learn }
         })
+        // One that begins by itself, as a retained reply does.
+        .chain([Example {
+            tokens: tokens_of(30, 12),
+            learn: vec![true; 12],
+        }])
         .collect();
     let mut apart = Packed::default();
     for example in &examples {
@@ -490,7 +495,7 @@ fn a_beginning_read_once_gives_what_each_sequence_gives_by_itself() -> Result<()
     for (example, start) in examples.iter().zip(starts) {
         together.learn(start, example);
     }
-    assert_eq!(together.beginning, 20);
+    assert_eq!(together.beginning.rows, 20);
     assert_eq!(together.tokens.len() + 2 * 20, apart.tokens.len());
     let run = |packed: &Packed| -> Result<(f64, AdapterGradients)> {
         let (hidden, kept) = decoder.forward(packed, &adapter)?;
