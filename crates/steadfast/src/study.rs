@@ -5,6 +5,7 @@
 
 pub mod arm;
 pub mod assemble;
+pub mod budget;
 pub mod data;
 pub mod measuring;
 pub mod replies;
@@ -29,6 +30,8 @@ pub struct StudyOutcome {
     pub run: PathBuf,
     /// What `results.json` holds.
     pub results: Results,
+    /// An error (exit code 4) where an arm could not be kept within the budget. The results stand.
+    pub within_budget: Result<()>,
 }
 
 /// What one training run leaves behind.
@@ -53,21 +56,33 @@ pub fn run(settings: &StudySettings, listener: &dyn Listener) -> Result<StudyOut
         return Ok(StudyOutcome {
             run: folder.path().to_owned(),
             results: Results::read(&folder.results())?,
+            within_budget: within_budget(settings, &folder),
         });
     }
     let base = LanguageModel::load(&located, &Device::Cpu)?;
     let store = Store::new(settings.runs.join("store"));
-    let suites = measuring::suites(&settings.suites, 0)?;
+    let suites = measuring::suites(settings, 0)?;
+    let choosing = measuring::choosing(settings, 0)?;
+    listener.on(Event::Note {
+        message: assemble::plan(settings, &suites),
+    });
     measuring::preview(&base, &suites, settings.generation.max_tokens, listener)?;
 
     let before = measuring::measure(&base, None, &suites, &settings.generation, &store, listener)?;
     assemble::announce("base", &before, listener);
+    let choosing_before = choosing
+        .map(|suites| {
+            let before =
+                measuring::measure(&base, None, &suites, &settings.generation, &store, listener)?;
+            Ok::<_, Error>((suites, before))
+        })
+        .transpose()?;
     let drift = replies::drift_set(&base, &settings.retain, &store, listener)?;
     let retained = arm::needs_retained(&settings.arms)
         .then(|| replies::retain_set(&base, &settings.retain, &store, listener))
         .transpose()?;
 
-    let mut outcomes = Vec::new();
+    let (mut outcomes, mut refusals) = (Vec::new(), Vec::new());
     for &seed in &settings.seeds {
         let conversations = data::read(&settings.data, &base, seed)?;
         for arm in &settings.arms {
@@ -85,7 +100,41 @@ pub fn run(settings: &StudySettings, listener: &dyn Listener) -> Result<StudyOut
                 listener,
             })?;
             let whole = Adapter::read(&trained.adapter)?;
-            for &scale in &arm.scales {
+            let mut scales = arm.scales.clone();
+            if let Some((suites, before)) = &choosing_before {
+                let choice = budget::choose(&settings.budget, before, |scale| {
+                    let digest = arm::scaled_digest(&trained.digest, scale);
+                    let adapter = whole.scaled(scale);
+                    let adapter = Some((&adapter, digest.as_str()));
+                    measuring::measure(
+                        &base,
+                        adapter,
+                        suites,
+                        &settings.generation,
+                        &store,
+                        listener,
+                    )
+                })?;
+                let name = arm::name(arm, 1.0, seed, settings.seeds.len());
+                listener.on(Event::Note {
+                    message: format!(
+                        "{name}: {} of its change is within the budget",
+                        choice.scale
+                    ),
+                });
+                match choice.check(&name, &settings.budget) {
+                    Ok(()) => scales = vec![choice.scale],
+                    Err(refusal) => refusals.push(refusal),
+                }
+                let located = &base.located;
+                whole.scaled(choice.scale).write(
+                    &place.join("adapter-within-budget"),
+                    &located.id,
+                    located.revision.as_deref(),
+                )?;
+                choice.write(&place)?;
+            }
+            for scale in scales {
                 let adapter = whole.scaled(scale);
                 let digest = arm::scaled_digest(&trained.digest, scale);
                 let after = measuring::measure(
@@ -122,7 +171,24 @@ pub fn run(settings: &StudySettings, listener: &dyn Listener) -> Result<StudyOut
     Ok(StudyOutcome {
         run: folder.path().to_owned(),
         results,
+        within_budget: Error::all(refusals),
     })
+}
+
+/// What a finished study could not keep within its budget.
+fn within_budget(settings: &StudySettings, folder: &RunFolder) -> Result<()> {
+    if settings.budget.is_empty() {
+        return Ok(());
+    }
+    let mut refusals = Vec::new();
+    for &seed in &settings.seeds {
+        for arm in &settings.arms {
+            let choice = budget::Choice::read(&folder.arm(&arm.name, seed)?)?;
+            let name = arm::name(arm, 1.0, seed, settings.seeds.len());
+            refusals.extend(choice.check(&name, &settings.budget).err());
+        }
+    }
+    Error::all(refusals)
 }
 
 /// Trains one arm.

@@ -56,14 +56,16 @@ pub fn run(arguments: Arguments, global: Global) -> Result<()> {
     explain_interrupt("start the same command again: it goes on where it was stopped");
     let outcome = steadfast::study::run(&settings, &Progress::new(global))?;
     if global.json {
-        return output::json(&outcome.results);
+        output::json(&outcome.results)?;
+        return outcome.within_budget;
     }
     output::write(&table(&outcome.results).render())?;
     output::write(&format!(
         "\nreport   {}\nresults  {}\n",
         outcome.run.join("report.html").display(),
         outcome.run.join("results.json").display()
-    ))
+    ))?;
+    outcome.within_budget
 }
 
 fn table(results: &Results) -> Table {

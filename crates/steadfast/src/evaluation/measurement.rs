@@ -295,6 +295,33 @@ pub fn compare(before: &Measurement, after: &Measurement) -> Result<Comparison> 
     compare_samples(&before.samples, &after.samples, 0)
 }
 
+/// Upper one-sided 97.5% bound, in points, of what an axis loses from `before` to `after`, which hold
+/// the same items in the same order; `None` where nothing measures the axis.
+pub fn loss_bound(
+    before: &[Sample],
+    after: &[Sample],
+    axis: Axis,
+    seed: u64,
+) -> Result<Option<f64>> {
+    let paired: Vec<&Sample> = after.iter().collect();
+    let same = |(old, new): (&Sample, &Sample)| old.suite == new.suite && old.item == new.item;
+    if before.len() != after.len() || !before.iter().zip(after).all(same) {
+        return Err(Error::bug("a bound over different items"));
+    }
+    let counted = Counted::Axis(axis);
+    Ok(columns(before, &paired).get(&counted).map(|column| {
+        let losses: Vec<Observation> = column
+            .differences(&counted)
+            .into_iter()
+            .map(|one| Observation {
+                value: -one.value,
+                ..one
+            })
+            .collect();
+        factor(counted.metric()) * statistics::upper_bound(&losses, seed)
+    }))
+}
+
 /// Pairs the samples of two models by suite and item. `seed` is that of the bootstrap.
 pub fn compare_samples(before: &[Sample], after: &[Sample], seed: u64) -> Result<Comparison> {
     if before.is_empty() {

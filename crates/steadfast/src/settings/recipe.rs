@@ -11,9 +11,9 @@ use super::study::{
 };
 use super::suggest;
 use super::table::{Bounds, Section, Source};
-use crate::evaluation::suites;
+use crate::evaluation::{Axis, suites};
 use crate::{Error, Result};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 /// The study that runs when no recipe is named.
@@ -82,6 +82,7 @@ pub fn parse(path: &Path, text: &str, overrides: &Overrides) -> Result<StudySett
         suites: suites(&root, &scale),
         generation: generation(&root, &scale),
         retain: retain(&root, &scale),
+        budget: budget(&root),
     };
     // Asked even where a flag won, so that the key is known.
     root.text("runs");
@@ -498,6 +499,19 @@ fn retain(root: &Section<'_, '_>, scale: &Scale) -> RetainSettings {
         section.finish();
     }
     settings
+}
+
+fn budget(root: &Section<'_, '_>) -> BTreeMap<Axis, f64> {
+    let mut limits = BTreeMap::new();
+    if let Some(section) = root.section("budget") {
+        for (axis, key) in [(Axis::Safety, "safety"), (Axis::Knowledge, "knowledge")] {
+            if let Some(points) = section.number(key, Bounds::NotNegative) {
+                limits.insert(axis, points);
+            }
+        }
+        section.finish();
+    }
+    limits
 }
 
 fn set<T>(target: &mut T, value: Option<T>) {

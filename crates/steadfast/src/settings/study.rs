@@ -2,8 +2,10 @@
 
 use super::arm::ArmSettings;
 use super::presets::{Preset, Scale};
+use crate::evaluation::Axis;
 use crate::models::resolve::DEFAULT_BASE;
 use serde::Serialize;
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 /// Training conversations come from here.
@@ -122,6 +124,9 @@ pub struct StudySettings {
     pub generation: GenerationSettings,
     /// The text whose behaviour should stay.
     pub retain: RetainSettings,
+    /// The most points each axis may lose; an arm's change is scaled until it is certain not to.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub budget: BTreeMap<Axis, f64>,
 }
 
 impl StudySettings {

@@ -12,7 +12,7 @@ use crate::reports::page::{Agreement, Notes, SuiteNote};
 use crate::reports::results::{Arm, Base, Drift, FrontierPoint, Results, SCHEMA};
 use crate::runs::atomic;
 use crate::runs::folder::RunFolder;
-use crate::settings::{ArmSettings, StudySettings};
+use crate::settings::{ArmSettings, Length, StudySettings};
 use crate::{Error, Result};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -33,6 +33,36 @@ pub struct Outcome<'a> {
     pub after: Vec<Sample>,
     /// Mean KL(base ‖ tuned), nats a token.
     pub drift: f64,
+}
+
+/// What a study is about to do, in one line.
+pub fn plan(settings: &StudySettings, suites: &[Suite]) -> String {
+    let seeds = settings.seeds.len();
+    let trained = settings.arms.len() * seeds;
+    let measured = 1 + seeds
+        * settings
+            .arms
+            .iter()
+            .map(|arm| arm.scales.len())
+            .sum::<usize>();
+    let items: usize = suites.iter().map(|suite| suite.items.len()).sum();
+    let tokens: usize = settings
+        .arms
+        .iter()
+        .filter_map(|arm| match arm.hyperparameters.length {
+            Length::Steps(steps) => {
+                let own = &arm.hyperparameters;
+                Some(steps * own.batch_tokens * own.gradient_accumulation * seeds)
+            }
+            Length::Epochs(_) => None,
+        })
+        .sum();
+    let plural = |count: usize| if count == 1 { "" } else { "s" };
+    format!(
+        "plan: {trained} training run{}, at most {tokens} tokens in all; {measured} measurements of {items} items in {} suites",
+        plural(trained),
+        suites.len(),
+    )
 }
 
 /// Says where each axis of a model stands.

@@ -8,7 +8,7 @@ use crate::evaluation::{Axis, knowledge, proficiency, safety, suites as forms};
 use crate::events::{Event, Listener};
 use crate::models::{Adapter, LanguageModel};
 use crate::runs::store::Store;
-use crate::settings::{GenerationSettings, Split, SuiteSettings};
+use crate::settings::{GenerationSettings, Split, StudySettings, SuiteSettings};
 use crate::{Error, Result};
 
 /// Sequences decoded together where nothing else is asked for.
@@ -21,8 +21,32 @@ const TEXTS: usize = 4;
 const SCORERS: &str = "scorers/1";
 
 /// The suites of the settings, each cut to its limit.
-pub fn suites(settings: &[SuiteSettings], seed: u64) -> Result<Vec<Suite>> {
-    limited(settings, None, seed)
+pub fn suites(settings: &StudySettings, seed: u64) -> Result<Vec<Suite>> {
+    let mut suites = settings.suites.clone();
+    for one in &mut suites {
+        // Where development items choose, others report.
+        if !settings.budget.is_empty() {
+            one.split = Some(Split::Test);
+        }
+    }
+    limited(&suites, None, seed)
+}
+
+/// The development side of each suite, where a budget asks for a choice. The settings' own suites
+/// then are the other side.
+pub fn choosing(settings: &StudySettings, seed: u64) -> Result<Option<Vec<Suite>>> {
+    if settings.budget.is_empty() {
+        return Ok(None);
+    }
+    let development: Vec<SuiteSettings> = settings
+        .suites
+        .iter()
+        .map(|one| SuiteSettings {
+            split: Some(Split::Dev),
+            ..one.clone()
+        })
+        .collect();
+    limited(&development, None, seed).map(Some)
 }
 
 /// As [`suites`], with a limit for those that set none.

@@ -1,0 +1,226 @@
+//! How much of a trained change a budget allows.
+//!
+//! The change is measured on development items at an increasing ladder of scales, fixed before
+//! anything is seen, and the last scale before the first failure is kept: each rung is tested at the
+//! full level, and none after a failure (fixed-sequence testing). A rung passes where the one-sided
+//! 97.5% bound of the loss lies within the budget on every axis that has one; where nothing was lost
+//! the bound is exact, so that few items cannot pass for none lost. What is kept is reported on
+//! test items, which no choice has seen.
+
+use crate::evaluation::Axis;
+use crate::evaluation::measurement::{Sample, compare_samples, loss_bound};
+use crate::runs::atomic;
+use crate::{Error, Result};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::path::Path;
+
+/// The scales that are tested, in their order.
+pub const LADDER: [f64; 5] = [0.2, 0.4, 0.6, 0.8, 1.0];
+
+/// The choice's file in an arm's folder.
+const FILE: &str = "budget.json";
+
+/// The most points an axis may lose.
+pub type Budget = BTreeMap<Axis, f64>;
+
+/// One scale, tested.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Rung {
+    /// What the change was multiplied with.
+    pub scale: f64,
+    /// 97.5% bound of the loss in points, by axis.
+    pub bounds: BTreeMap<Axis, f64>,
+    /// Gain in proficiency on the same development items, in points.
+    pub gain: Option<f64>,
+}
+
+/// What the ladder ended with.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Choice {
+    /// The scale kept; 0 where none passed.
+    pub scale: f64,
+    /// The rungs tested.
+    pub rungs: Vec<Rung>,
+    /// Gain of the whole change on development items, in points.
+    pub whole_gain: Option<f64>,
+}
+
+/// Climbs the ladder. `before` are the base's samples of the development items, `after` measures them
+/// at a scale.
+pub fn choose(
+    budget: &Budget,
+    before: &[Sample],
+    mut after: impl FnMut(f64) -> Result<Vec<Sample>>,
+) -> Result<Choice> {
+    let gain = |after: &[Sample]| -> Result<Option<f64>> {
+        let axes = compare_samples(before, after, 0)?.axes;
+        Ok(axes
+            .get(Axis::Proficiency.name())
+            .map(|change| change.net_change))
+    };
+    let mut choice = Choice {
+        scale: 0.0,
+        rungs: Vec::new(),
+        whole_gain: None,
+    };
+    for scale in LADDER {
+        let samples = after(scale)?;
+        let mut bounds = BTreeMap::new();
+        for &axis in budget.keys() {
+            let bound = loss_bound(before, &samples, axis, 0)?.ok_or_else(|| {
+                Error::user(format!("no suite measures {}", axis.name()))
+                    .field(format!("budget.{}", axis.name()))
+                    .hint("add a suite of that axis, or remove its budget")
+            })?;
+            bounds.insert(axis, bound);
+        }
+        let passes = bounds.iter().all(|(axis, bound)| *bound <= budget[axis]);
+        choice.rungs.push(Rung {
+            scale,
+            bounds,
+            gain: gain(&samples)?,
+        });
+        if !passes {
+            break;
+        }
+        choice.scale = scale;
+    }
+    if choice.scale > 0.0 {
+        choice.whole_gain = match choice.rungs.last() {
+            Some(rung) if rung.scale == 1.0 => rung.gain,
+            _ => gain(&after(1.0)?)?,
+        };
+    }
+    Ok(choice)
+}
+
+impl Choice {
+    /// As `budget.json` in an arm's folder has it.
+    pub fn write(&self, arm: &Path) -> Result<()> {
+        let text = serde_json::to_string_pretty(self)
+            .map_err(|cause| Error::bug("a choice has no JSON form").because(cause))?;
+        atomic::write(&arm.join(FILE), text.as_bytes())
+    }
+
+    /// The choice made in an arm's folder.
+    pub fn read(arm: &Path) -> Result<Self> {
+        let path = arm.join(FILE);
+        let text =
+            std::fs::read_to_string(&path).map_err(|cause| Error::file("read", &path, cause))?;
+        serde_json::from_str(&text).map_err(|cause| {
+            Error::user("the choice within the budget cannot be read")
+                .at(&path)
+                .line(cause.line())
+                .because(cause)
+                .hint("remove the run folder and start the study again: what was measured is kept")
+        })
+    }
+
+    /// Gain at the scale kept, in points.
+    fn kept_gain(&self) -> Option<f64> {
+        let kept = self.rungs.iter().find(|rung| rung.scale == self.scale)?;
+        kept.gain
+    }
+
+    /// An error (exit code 4) where nothing could be kept, or less than half of the gain.
+    pub fn check(&self, arm: &str, budget: &Budget) -> Result<()> {
+        if self.scale == 0.0 {
+            let least = self.rungs.first().map(|rung| &rung.bounds);
+            let words: Vec<String> = least
+                .into_iter()
+                .flatten()
+                .map(|(axis, bound)| {
+                    format!("{} {bound:.1} (asked for {:.1})", axis.name(), budget[axis])
+                })
+                .collect();
+            let tightest = budget.values().copied().fold(f64::INFINITY, f64::min);
+            return Err(Error::budget(format!(
+                "no part of the change of `{arm}` is certain to stay within the budget: the smallest that \
+                 the development items can certify is {}",
+                words.join(", ")
+            ))
+            .field("budget")
+            .hint(format!(
+                "allow as much, or measure more: {tightest} points need at least {} development items without a loss",
+                items_needed(tightest)
+            )));
+        }
+        if let (Some(kept), Some(whole)) = (self.kept_gain(), self.whole_gain)
+            && whole > 0.0
+            && kept < 0.5 * whole
+        {
+            return Err(Error::budget(format!(
+                "within the budget `{arm}` keeps {kept:.1} of {whole:.1} points of what it learnt"
+            ))
+            .field("budget")
+            .hint(
+                "allow more, or measure more development items: a bound narrows with their number",
+            ));
+        }
+        Ok(())
+    }
+}
+
+/// Items without a loss that certify `points`: 1 − 0.025^(1/n) ≤ points/100.
+fn items_needed(points: f64) -> u64 {
+    let share = (points / 100.0).clamp(1e-6, 0.999);
+    (0.025f64.ln() / (1.0 - share).ln()).ceil() as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn samples(axis: Axis, right: impl Fn(usize) -> bool, count: usize) -> Vec<Sample> {
+        (0..count)
+            .map(|index| Sample {
+                suite: axis.name().into(),
+                axis,
+                item: index.to_string(),
+                cluster: index.to_string(),
+                prompt: String::new(),
+                reply: None,
+                scores: BTreeMap::from([(
+                    axis.metric().to_owned(),
+                    Some(f64::from(u8::from(right(index)))),
+                )]),
+                labels: BTreeMap::new(),
+            })
+            .collect()
+    }
+
+    /// Safety loses one item in ten for each tenth of scale above 0.3; proficiency gains with scale.
+    fn world(scale: f64) -> Vec<Sample> {
+        let lost = (((scale - 0.3).max(0.0)) * 100.0) as usize;
+        let mut all = samples(Axis::Safety, |index| index >= lost, 400);
+        let gained = (scale * 100.0) as usize;
+        all.extend(samples(Axis::Proficiency, |index| index < gained, 100));
+        all
+    }
+
+    #[test]
+    fn the_last_scale_before_the_first_failure_is_kept() {
+        let before = world(0.0);
+        let budget = |points| Budget::from([(Axis::Safety, points)]);
+        let chosen = |points| choose(&budget(points), &before, |scale| Ok(world(scale))).unwrap();
+        // Nothing lost of 400: the bound is 0.92 points.
+        let scales: Vec<f64> = [0.5, 1.0, 6.0, 30.0]
+            .map(|points| chosen(points).scale)
+            .to_vec();
+        assert_eq!(scales, [0.0, 0.2, 0.4, 1.0]);
+        let none = chosen(0.5);
+        assert_eq!(none.rungs.len(), 1);
+        let error = none.check("lora", &budget(0.5)).unwrap_err();
+        assert_eq!(error.class, crate::error::Class::Budget);
+        assert!(error.message.contains("0.9"), "{error}");
+        assert!(
+            error.hint.unwrap().contains("736"),
+            "736 items certify half a point"
+        );
+        // A fifth of the change keeps a fifth of the gain.
+        let error = chosen(1.0).check("lora", &budget(1.0)).unwrap_err();
+        assert!(error.message.contains("20.0 of 100.0"), "{error}");
+        assert!(chosen(30.0).check("lora", &budget(30.0)).is_ok());
+    }
+}
