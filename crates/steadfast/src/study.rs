@@ -102,14 +102,15 @@ pub fn run(settings: &StudySettings, listener: &dyn Listener) -> Result<StudyOut
             let whole = Adapter::read(&trained.adapter)?;
             let mut scales = arm.scales.clone();
             if let Some((suites, before)) = &choosing_before {
-                let choice = budget::choose(&settings.budget, before, |scale| {
+                let choice = budget::choose(&settings.budget, before, |scale, axes| {
                     let digest = arm::scaled_digest(&trained.digest, scale);
                     let adapter = whole.scaled(scale);
-                    let adapter = Some((&adapter, digest.as_str()));
+                    let mut suites = suites.clone();
+                    suites.retain(|suite| axes.contains(&suite.axis));
                     measuring::measure(
                         &base,
-                        adapter,
-                        suites,
+                        Some((&adapter, &digest)),
+                        &suites,
                         &settings.generation,
                         &store,
                         listener,
@@ -126,12 +127,14 @@ pub fn run(settings: &StudySettings, listener: &dyn Listener) -> Result<StudyOut
                     Ok(()) => scales = vec![choice.scale],
                     Err(refusal) => refusals.push(refusal),
                 }
-                let located = &base.located;
-                whole.scaled(choice.scale).write(
-                    &place.join("adapter-within-budget"),
-                    &located.id,
-                    located.revision.as_deref(),
-                )?;
+                if choice.scale > 0.0 {
+                    let located = &base.located;
+                    whole.scaled(choice.scale).write(
+                        &place.join("adapter-within-budget"),
+                        &located.id,
+                        located.revision.as_deref(),
+                    )?;
+                }
                 choice.write(&place)?;
             }
             for scale in scales {

@@ -31,8 +31,6 @@ pub struct Rung {
     pub scale: f64,
     /// 97.5% bound of the loss in points, by axis.
     pub bounds: BTreeMap<Axis, f64>,
-    /// Gain in proficiency on the same development items, in points.
-    pub gain: Option<f64>,
 }
 
 /// What the ladder ended with.
@@ -42,33 +40,37 @@ pub struct Choice {
     pub scale: f64,
     /// The rungs tested.
     pub rungs: Vec<Rung>,
-    /// Gain of the whole change on development items, in points.
+    /// Gain in proficiency at that scale on development items, in points.
+    pub kept_gain: Option<f64>,
+    /// The same of the whole change.
     pub whole_gain: Option<f64>,
 }
 
-/// Climbs the ladder. `before` are the base's samples of the development items, `after` measures them
-/// at a scale.
+/// Climbs the ladder. `before` are the base's samples of the development items; `after` measures
+/// those of the given axes at a scale. Proficiency, whose replies take the longest, is measured only
+/// for what is kept and for the whole.
 pub fn choose(
     budget: &Budget,
     before: &[Sample],
-    mut after: impl FnMut(f64) -> Result<Vec<Sample>>,
+    mut after: impl FnMut(f64, &[Axis]) -> Result<Vec<Sample>>,
 ) -> Result<Choice> {
-    let gain = |after: &[Sample]| -> Result<Option<f64>> {
-        let axes = compare_samples(before, after, 0)?.axes;
-        Ok(axes
-            .get(Axis::Proficiency.name())
-            .map(|change| change.net_change))
+    let of = |axes: &[Axis]| -> Vec<Sample> {
+        let wanted = before.iter().filter(|sample| axes.contains(&sample.axis));
+        wanted.cloned().collect()
     };
+    let axes: Vec<Axis> = budget.keys().copied().collect();
+    let bounded = of(&axes);
     let mut choice = Choice {
         scale: 0.0,
         rungs: Vec::new(),
+        kept_gain: None,
         whole_gain: None,
     };
     for scale in LADDER {
-        let samples = after(scale)?;
+        let samples = after(scale, &axes)?;
         let mut bounds = BTreeMap::new();
-        for &axis in budget.keys() {
-            let bound = loss_bound(before, &samples, axis, 0)?.ok_or_else(|| {
+        for &axis in &axes {
+            let bound = loss_bound(&bounded, &samples, axis, 0)?.ok_or_else(|| {
                 Error::user(format!("no suite measures {}", axis.name()))
                     .field(format!("budget.{}", axis.name()))
                     .hint("add a suite of that axis, or remove its budget")
@@ -76,21 +78,22 @@ pub fn choose(
             bounds.insert(axis, bound);
         }
         let passes = bounds.iter().all(|(axis, bound)| *bound <= budget[axis]);
-        choice.rungs.push(Rung {
-            scale,
-            bounds,
-            gain: gain(&samples)?,
-        });
+        choice.rungs.push(Rung { scale, bounds });
         if !passes {
             break;
         }
         choice.scale = scale;
     }
-    if choice.scale > 0.0 {
-        choice.whole_gain = match choice.rungs.last() {
-            Some(rung) if rung.scale == 1.0 => rung.gain,
-            _ => gain(&after(1.0)?)?,
+    let learnt = of(&[Axis::Proficiency]);
+    if choice.scale > 0.0 && !learnt.is_empty() {
+        let mut gain = |scale: f64| -> Result<Option<f64>> {
+            let after = after(scale, &[Axis::Proficiency])?;
+            let axes = compare_samples(&learnt, &after, 0)?.axes;
+            let change = axes.get(Axis::Proficiency.name());
+            Ok(change.map(|change| change.net_change))
         };
+        choice.kept_gain = gain(choice.scale)?;
+        choice.whole_gain = gain(1.0)?;
     }
     Ok(choice)
 }
@@ -117,12 +120,6 @@ impl Choice {
         })
     }
 
-    /// Gain at the scale kept, in points.
-    fn kept_gain(&self) -> Option<f64> {
-        let kept = self.rungs.iter().find(|rung| rung.scale == self.scale)?;
-        kept.gain
-    }
-
     /// An error (exit code 4) where nothing could be kept, or less than half of the gain.
     pub fn check(&self, arm: &str, budget: &Budget) -> Result<()> {
         if self.scale == 0.0 {
@@ -146,7 +143,7 @@ impl Choice {
                 items_needed(tightest)
             )));
         }
-        if let (Some(kept), Some(whole)) = (self.kept_gain(), self.whole_gain)
+        if let (Some(kept), Some(whole)) = (self.kept_gain, self.whole_gain)
             && whole > 0.0
             && kept < 0.5 * whole
         {
@@ -203,7 +200,14 @@ mod tests {
     fn the_last_scale_before_the_first_failure_is_kept() {
         let before = world(0.0);
         let budget = |points| Budget::from([(Axis::Safety, points)]);
-        let chosen = |points| choose(&budget(points), &before, |scale| Ok(world(scale))).unwrap();
+        let chosen = |points| {
+            let after = |scale, axes: &[Axis]| {
+                let mut samples = world(scale);
+                samples.retain(|sample| axes.contains(&sample.axis));
+                Ok(samples)
+            };
+            choose(&budget(points), &before, after).unwrap()
+        };
         // Nothing lost of 400: the bound is 0.92 points.
         let scales: Vec<f64> = [0.5, 1.0, 6.0, 30.0]
             .map(|points| chosen(points).scale)
