@@ -10,6 +10,7 @@ pub mod data;
 pub mod measuring;
 pub mod replies;
 
+use crate::evaluation::items::Suite;
 use crate::evaluation::measurement::Measurement;
 use crate::events::{Event, Listener};
 use crate::models::{Adapter, LanguageModel, resolve};
@@ -100,21 +101,28 @@ pub fn run(settings: &StudySettings, listener: &dyn Listener) -> Result<StudyOut
                 listener,
             })?;
             let whole = Adapter::read(&trained.adapter)?;
+            let at = |scale: f64| {
+                let digest = arm::scaled_digest(&trained.digest, scale);
+                (whole.scaled(scale), digest)
+            };
+            let measure_at = |scale: f64, suites: &[Suite]| {
+                let (adapter, digest) = at(scale);
+                let adapter = Some((&adapter, digest.as_str()));
+                measuring::measure(
+                    &base,
+                    adapter,
+                    suites,
+                    &settings.generation,
+                    &store,
+                    listener,
+                )
+            };
             let mut scales = arm.scales.clone();
             if let Some((suites, before)) = &choosing_before {
                 let choice = budget::choose(&settings.budget, before, |scale, axes| {
-                    let digest = arm::scaled_digest(&trained.digest, scale);
-                    let adapter = whole.scaled(scale);
                     let mut suites = suites.clone();
                     suites.retain(|suite| axes.contains(&suite.axis));
-                    measuring::measure(
-                        &base,
-                        Some((&adapter, &digest)),
-                        &suites,
-                        &settings.generation,
-                        &store,
-                        listener,
-                    )
+                    measure_at(scale, &suites)
                 })?;
                 let name = arm::name(arm, 1.0, seed, settings.seeds.len());
                 listener.on(Event::Note {
@@ -138,16 +146,8 @@ pub fn run(settings: &StudySettings, listener: &dyn Listener) -> Result<StudyOut
                 choice.write(&place)?;
             }
             for scale in scales {
-                let adapter = whole.scaled(scale);
-                let digest = arm::scaled_digest(&trained.digest, scale);
-                let after = measuring::measure(
-                    &base,
-                    Some((&adapter, &digest)),
-                    &suites,
-                    &settings.generation,
-                    &store,
-                    listener,
-                )?;
+                let after = measure_at(scale, &suites)?;
+                let (adapter, digest) = at(scale);
                 let name = arm::name(arm, scale, seed, settings.seeds.len());
                 assemble::announce(&name, &after, listener);
                 let drift = replies::drift(&base, &adapter, &digest, &drift, &store, listener)?;

@@ -7,41 +7,40 @@
 //! - [`l2_sp`]: LoRA with the square of the change in the loss (L2-SP, Li et al. 2018,
 //!   arXiv:1802.01483, without its term for new layers: a chat model has none).
 
-use super::low_rank::{Adapting, Disturbance, Form, Inner, Inputs, Site, inner, weight};
+use super::low_rank::{
+    Adapting, Disturbance, Form, Inner, Inputs, Site, inner, random_a as start, weight,
+};
 use crate::Result;
 use crate::models::decoder::Decoder;
 use crate::settings::arm::Hyperparameters;
+use candle_core::Tensor;
 use std::collections::BTreeMap;
 
 /// B = 0 and A uniform in ±1/√in, as PEFT begins; both train.
 pub fn lora(decoder: &Decoder, settings: &Hyperparameters, seed: u64) -> Result<Adapting> {
-    built("lora", decoder, settings, seed, 0.0, |_, site| Ok(site))
+    built("lora", decoder, settings, seed, 0.0, |_, a| {
+        Ok(Site::at(Inputs::Free(a)))
+    })
 }
 
 /// As [`lora`], with A frozen.
 pub fn random_a(decoder: &Decoder, settings: &Hyperparameters, seed: u64) -> Result<Adapting> {
-    built("random-a", decoder, settings, seed, 0.0, |_, site| {
-        Ok(Site {
-            inputs: match site.inputs {
-                Inputs::Free(a) => Inputs::Fixed(a),
-                other => other,
-            },
-            ..site
-        })
+    built("random-a", decoder, settings, seed, 0.0, |_, a| {
+        Ok(Site::at(Inputs::Fixed(a)))
     })
 }
 
 /// As [`lora`], with penalty·‖ΔW‖²/‖W‖² of each layer (Frobenius) in the loss.
 pub fn l2_sp(decoder: &Decoder, settings: &Hyperparameters, seed: u64) -> Result<Adapting> {
     let penalty = settings.penalty;
-    built("l2-sp", decoder, settings, seed, penalty, |path, site| {
+    built("l2-sp", decoder, settings, seed, penalty, |path, a| {
         let weight = weight(decoder, path)?;
         Ok(Site {
             disturbance: Some(Disturbance {
                 inner: Inner::Identity,
                 power: inner(&weight, &weight)?,
             }),
-            ..site
+            ..Site::at(Inputs::Free(a))
         })
     })
 }
@@ -52,7 +51,7 @@ fn built(
     settings: &Hyperparameters,
     seed: u64,
     penalty: f64,
-    change: impl Fn(&str, Site) -> Result<Site>,
+    site: impl Fn(&str, Tensor) -> Result<Site>,
 ) -> Result<Adapting> {
     let form = Form::new(decoder, settings);
     let sites: BTreeMap<String, Site> = form
@@ -60,8 +59,8 @@ fn built(
         .iter()
         .map(|path| {
             let width = decoder.linear_shape(path)?.1;
-            let site = Site::free(path, seed, &form, width, decoder.device())?;
-            Ok((path.clone(), change(path, site)?))
+            let a = start(path, seed, &form, width, decoder.device())?;
+            Ok((path.clone(), site(path, a)?))
         })
         .collect::<Result<_>>()?;
     Adapting::new(name, decoder, form, sites, penalty, seed)

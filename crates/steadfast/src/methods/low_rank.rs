@@ -117,14 +117,14 @@ pub struct Site {
 }
 
 impl Site {
-    /// A free A that begins where PEFT's does: uniform in ±1/√in.
-    pub fn free(path: &str, seed: u64, form: &Form, width: usize, device: &Device) -> Result<Self> {
-        Ok(Self {
-            inputs: Inputs::Free(random_a(path, seed, form, width, device)?),
+    /// A where `inputs` says, B anywhere from 0 on, no disturbance known.
+    pub fn at(inputs: Inputs) -> Self {
+        Self {
+            inputs,
             outputs: Outputs::Free,
             from_weight: false,
             disturbance: None,
-        })
+        }
     }
 }
 
@@ -408,18 +408,12 @@ impl Method for Adapting {
     }
 
     fn disturbance(&self) -> Result<Vec<(String, f64)>> {
-        let known = |(path, site): (&String, &Site)| {
-            let path = path.clone();
-            site.disturbance
-                .clone()
-                .map(|found| (path, site.clone(), found))
-        };
         self.sites
             .iter()
-            .filter_map(known)
+            .filter_map(|(path, site)| Some((path, site, site.disturbance.as_ref()?)))
             .map(|(path, site, found)| {
-                let value = self.disturbed(&path, &site, &found)?.0 / found.power;
-                Ok((path, value))
+                let value = self.disturbed(path, site, found)?.0 / found.power;
+                Ok((path.clone(), value))
             })
             .collect()
     }

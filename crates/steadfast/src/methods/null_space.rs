@@ -17,14 +17,16 @@
 //! eigenvectors of C_retain, B at 0, and both train, or B alone (v2).
 
 use super::low_rank::{
-    Adapting, Disturbance, Form, Inner, Inputs, Outputs, Site, quadratic, random_a, tensor, weight,
+    Adapting, Disturbance, Form, Inner, Inputs, Site, matrix, quadratic, random_a, tensor, weight,
 };
 use super::moments::{Moments, group_of};
-use super::subspace::{self, contrastive, low_half, low_rows};
+use super::subspace::{contrastive, low_half, low_rows, product};
 use crate::events::{Event, Listener};
 use crate::models::decoder::Decoder;
 use crate::settings::arm::{Hyperparameters, NullSpaceSettings, Subspace};
 use crate::{Error, Result};
+use candle_core::Device;
+use faer::Mat;
 use rayon::prelude::*;
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
@@ -62,16 +64,11 @@ pub fn lora_null(
         };
         let rows = low_rows(&retain.of(first)?.mean(), form.rank)?;
         let a = tensor(&rows, decoder.device())?;
-        let site = Site {
-            inputs: if frozen {
-                Inputs::Fixed(a)
-            } else {
-                Inputs::Free(a)
-            },
-            outputs: Outputs::Free,
-            from_weight: false,
-            disturbance: None,
-        };
+        let site = Site::at(if frozen {
+            Inputs::Fixed(a)
+        } else {
+            Inputs::Free(a)
+        });
         Ok(paths
             .iter()
             .map(|path| ((*path).to_owned(), site.clone()))
@@ -139,13 +136,8 @@ fn disturbed_sites(
             let task =
                 task.ok_or_else(|| Error::bug("contrastive directions need the task's moments"))?;
             let (a, _) = contrastive(&task.of(first)?.mean(), &moment, own.rho, form.rank)?;
-            let g = subspace::product(
-                subspace::product(a.as_ref(), moment.as_ref()).as_ref(),
-                a.transpose(),
-            );
-            let square = form.scale() * form.scale();
-            let g = (tensor(&g, device)? * square)?;
-            Some((Inputs::Fixed(tensor(&a, device)?), Inner::Narrow(g)))
+            let inner = narrow(&a, &moment, form, device)?;
+            Some((Inputs::Fixed(tensor(&a, device)?), inner))
         }
         Subspace::LowRetain => {
             let basis = tensor(&low_half(&moment)?, device)?;
@@ -160,23 +152,30 @@ fn disturbed_sites(
                 Some(shared) => shared.clone(),
                 None => {
                     let a = random_a(path, seed, form, moment.nrows(), device)?;
-                    let inputs = match own.subspace {
-                        Subspace::Free => Inputs::Free(a),
-                        _ => Inputs::Fixed(a),
-                    };
-                    (inputs, Inner::Wide(retained.clone()))
+                    if own.subspace == Subspace::Free {
+                        (Inputs::Free(a), Inner::Wide(retained.clone()))
+                    } else {
+                        let inner = narrow(&matrix(&a)?, &moment, form, device)?;
+                        (Inputs::Fixed(a), inner)
+                    }
                 }
             };
             let site = Site {
-                inputs,
-                outputs: Outputs::Free,
-                from_weight: false,
                 disturbance: Some(Disturbance {
                     inner,
                     power: quadratic(&weight(decoder, path)?, &retained)?,
                 }),
+                ..Site::at(inputs)
             };
             Ok(((*path).to_owned(), site))
         })
         .collect()
+}
+
+/// s²·A·C·Aᵀ, which is all that an A that never moves needs of C.
+fn narrow(a: &Mat<f64>, moment: &Mat<f64>, form: &Form, device: &Device) -> Result<Inner> {
+    let moved = product(a.as_ref(), moment.as_ref());
+    let g = product(moved.as_ref(), a.transpose());
+    let square = form.scale() * form.scale();
+    Ok(Inner::Narrow((tensor(&g, device)? * square)?))
 }

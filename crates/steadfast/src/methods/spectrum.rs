@@ -14,7 +14,7 @@
 
 use super::low_rank::{Adapting, Form, Inputs, Outputs, Site, matrix, random_a, tensor, weight};
 use super::moments::Moments;
-use super::subspace::product;
+use super::subspace::{damped, product, trace};
 use crate::models::decoder::Decoder;
 use crate::settings::arm::Hyperparameters;
 use crate::{Error, Result};
@@ -146,12 +146,10 @@ fn smallest(
 /// reference implementation (PEFT's `corda.py`).
 fn damped_inverse(moment: &Mat<f64>) -> (Mat<f64>, Mat<f64>) {
     let width = moment.nrows();
-    let mean = super::subspace::trace(moment) / width as f64;
+    let mean = trace(moment) / width as f64;
     let mut damping = 0.01;
     loop {
-        let damped = Mat::from_fn(width, width, |row, column| {
-            moment[(row, column)] + if row == column { damping * mean } else { 0.0 }
-        });
+        let damped = damped(moment, damping * mean);
         let inverse = damped.partial_piv_lu().inverse();
         let error = product(damped.as_ref(), inverse.as_ref()) - Mat::<f64>::identity(width, width);
         if error.norm_l2() < 0.05 || damping > 1e6 {

@@ -20,6 +20,13 @@ pub fn trace(matrix: &Mat<f64>) -> f64 {
         .sum()
 }
 
+/// C + εI.
+pub fn damped(moment: &Mat<f64>, epsilon: f64) -> Mat<f64> {
+    Mat::from_fn(moment.nrows(), moment.ncols(), |row, column| {
+        moment[(row, column)] + if row == column { epsilon } else { 0.0 }
+    })
+}
+
 /// left·right.
 pub fn product(left: faer::MatRef<'_, f64>, right: faer::MatRef<'_, f64>) -> Mat<f64> {
     let mut result = Mat::zeros(left.nrows(), right.ncols());
@@ -49,10 +56,7 @@ pub fn contrastive(
 ) -> Result<(Mat<f64>, Vec<f64>)> {
     let width = retain.nrows();
     let epsilon = rho * trace(retain) / width as f64;
-    let damped = Mat::from_fn(width, width, |row, column| {
-        retain[(row, column)] + if row == column { epsilon } else { 0.0 }
-    });
-    let cholesky = damped.llt(Side::Lower).map_err(|_| {
+    let cholesky = damped(retain, epsilon).llt(Side::Lower).map_err(|_| {
         Error::user("the moments of the retained text are singular")
             .field("rho")
             .hint("raise rho, or retain more text (retain_tokens)")

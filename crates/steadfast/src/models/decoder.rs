@@ -11,18 +11,20 @@ use super::blocks::cache::LayerCache;
 use super::blocks::frozen::Frozen;
 use super::blocks::head::Head;
 use super::blocks::layer::{Context, KeptLayer, Layer, Pass};
-use super::blocks::linear::{BorrowedAdapter, LinearGroup, Part};
+use super::blocks::linear::BorrowedAdapter;
 use super::blocks::norm;
 use super::blocks::rotary::Rotary;
 use super::config::ModelConfig;
-use super::weights::{Weight, Weights};
+use super::weights::Weights;
 use crate::conversations::packing::{Beginning, Packed, Target};
 use crate::{Error, Result};
 use caches::{Caches, offsets};
 use candle_core::{Device, Tensor};
 use std::collections::BTreeMap;
+use taker::Taker;
 
 mod caches;
+mod taker;
 
 pub use caches::Cache;
 
@@ -65,82 +67,6 @@ pub struct Kept {
 enum Remembered {
     All(Box<KeptLayer>),
     Input(Buffer),
-}
-
-/// Takes named tensors out of the weights, checking their shapes.
-struct Taker {
-    weights: Weights,
-}
-
-impl Taker {
-    fn weight(&mut self, name: &str, shape: &[usize]) -> Result<Weight> {
-        let weight = self.weights.remove(name).ok_or_else(|| {
-            Error::user(format!("the model has no tensor `{name}`"))
-                .field(name)
-                .hint("check that the folder or file holds a complete Llama-family model")
-        })?;
-        if weight.shape() != shape {
-            return Err(Error::user(format!(
-                "tensor `{name}` has shape {:?}, expected {shape:?}",
-                weight.shape()
-            ))
-            .field(name)
-            .hint(
-                "config.json (or the GGUF metadata) and the weights disagree: fetch both again",
-            ));
-        }
-        Ok(weight)
-    }
-
-    fn take(&mut self, name: &str, shape: &[usize]) -> Result<Tensor> {
-        self.weight(name, shape)?.into_floats()
-    }
-
-    fn group(
-        &mut self,
-        layer: &str,
-        inputs: usize,
-        parts: &[(&str, usize)],
-    ) -> Result<LinearGroup> {
-        let mut weights = Vec::new();
-        let mut described = Vec::new();
-        let mut start = 0;
-        for &(name, outputs) in parts {
-            let path = format!("{layer}.{name}");
-            weights.push(self.weight(&format!("{path}.weight"), &[outputs, inputs])?);
-            described.push(Part {
-                path,
-                start,
-                outputs,
-            });
-            start += outputs;
-        }
-        let weight = if weights.iter().all(|one| matches!(one, Weight::Stored(_))) {
-            let stored = weights.into_iter().filter_map(|weight| match weight {
-                Weight::Stored(stored) => Some(stored),
-                Weight::Floats(_) => None,
-            });
-            Frozen::Stored(stored.collect())
-        } else {
-            let mut floats = weights.into_iter().map(Weight::into_floats);
-            match (floats.next(), floats.len()) {
-                (Some(only), 0) => Frozen::Floats(only?),
-                (first, _) => {
-                    let all = first
-                        .into_iter()
-                        .chain(floats)
-                        .collect::<Result<Vec<_>>>()?;
-                    Frozen::Floats(Tensor::cat(&all, 0)?)
-                }
-            }
-        };
-        Ok(LinearGroup {
-            weight,
-            parts: described,
-            inputs,
-            outputs: start,
-        })
-    }
 }
 
 impl Decoder {
@@ -275,11 +201,7 @@ impl Decoder {
         let part = &group.parts[index];
         let weight = match &group.weight {
             Frozen::Floats(all) => all.narrow(0, part.start, part.outputs)?,
-            Frozen::Stored(stored) => {
-                let mut floats = vec![0.0; part.outputs * group.inputs];
-                stored[index].write(&mut floats)?;
-                Tensor::from_vec(floats, (part.outputs, group.inputs), &Device::Cpu)?
-            }
+            Frozen::Stored(stored) => stored[index].floats()?,
         };
         Ok(Some(weight))
     }

@@ -38,11 +38,7 @@ impl Weight {
     pub fn into_floats(self) -> Result<Tensor> {
         match self {
             Self::Floats(tensor) => Ok(tensor.to_dtype(DType::F32)?.contiguous()?),
-            Self::Stored(stored) => {
-                let mut floats = vec![0.0; stored.shape().iter().product()];
-                stored.write(&mut floats)?;
-                Ok(Tensor::from_vec(floats, &stored.shape(), &Device::Cpu)?)
-            }
+            Self::Stored(stored) => stored.floats(),
         }
     }
 }

@@ -249,11 +249,7 @@ impl<'r, 's> Section<'r, 's> {
     /// A number within bounds; whole numbers are numbers too.
     pub(super) fn number(&self, key: &'static str, bounds: Bounds) -> Option<f64> {
         let value = self.value(key)?;
-        let number = match value.get_ref() {
-            DeValue::Float(float) => float.as_str().parse::<f64>().ok(),
-            other => integer(other).map(|integer| integer as f64),
-        };
-        let Some(number) = number else {
+        let Some(number) = number(value.get_ref()) else {
             self.wrong_type(key, "a number", &format!("{key} = 0.1"), value);
             return None;
         };
@@ -267,10 +263,6 @@ impl<'r, 's> Section<'r, 's> {
     /// A list of numbers within bounds, not empty.
     pub(super) fn numbers(&self, key: &'static str, bounds: Bounds) -> Option<Vec<f64>> {
         let value = self.value(key)?;
-        let number = |value: &DeValue<'_>| match value {
-            DeValue::Float(float) => float.as_str().parse::<f64>().ok(),
-            other => integer(other).map(|integer| integer as f64),
-        };
         let numbers = value.get_ref().as_array().and_then(|array| {
             let entries = array.iter().map(|entry| number(entry.get_ref()));
             entries.collect::<Option<Vec<f64>>>()
@@ -394,6 +386,14 @@ impl<'r, 's> Section<'r, 's> {
                 .hint(suggest::hint(name, &asked));
             self.source.report(error);
         }
+    }
+}
+
+/// A number, whole or not.
+fn number(value: &DeValue<'_>) -> Option<f64> {
+    match value {
+        DeValue::Float(float) => float.as_str().parse::<f64>().ok(),
+        other => integer(other).map(|integer| integer as f64),
     }
 }
 

@@ -20,33 +20,28 @@ const TEXTS: usize = 4;
 /// Part of a measurement's key: a change of what a score means makes old measurements unreachable.
 const SCORERS: &str = "scorers/1";
 
-/// The suites of the settings, each cut to its limit.
+/// The suites of the settings, each cut to its limit. Where a budget chooses on development items,
+/// the other side reports.
 pub fn suites(settings: &StudySettings, seed: u64) -> Result<Vec<Suite>> {
-    let mut suites = settings.suites.clone();
-    for one in &mut suites {
-        // Where development items choose, others report.
-        if !settings.budget.is_empty() {
-            one.split = Some(Split::Test);
-        }
+    if settings.budget.is_empty() {
+        limited(&settings.suites, None, seed)
+    } else {
+        side(settings, Split::Test, seed)
     }
-    limited(&suites, None, seed)
 }
 
-/// The development side of each suite, where a budget asks for a choice. The settings' own suites
-/// then are the other side.
+/// The development side of each suite, where a budget asks for a choice.
 pub fn choosing(settings: &StudySettings, seed: u64) -> Result<Option<Vec<Suite>>> {
-    if settings.budget.is_empty() {
-        return Ok(None);
+    let asked = !settings.budget.is_empty();
+    asked.then(|| side(settings, Split::Dev, seed)).transpose()
+}
+
+fn side(settings: &StudySettings, split: Split, seed: u64) -> Result<Vec<Suite>> {
+    let mut suites = settings.suites.clone();
+    for suite in &mut suites {
+        suite.split = Some(split);
     }
-    let development: Vec<SuiteSettings> = settings
-        .suites
-        .iter()
-        .map(|one| SuiteSettings {
-            split: Some(Split::Dev),
-            ..one.clone()
-        })
-        .collect();
-    limited(&development, None, seed).map(Some)
+    limited(&suites, None, seed)
 }
 
 /// As [`suites`], with a limit for those that set none.

@@ -367,32 +367,27 @@ fn one_batch(
     for target in &mut packed.targets {
         target.weight = shares.target as f32;
     }
-    let mut rows = Vec::new();
-    let mut again = Vec::new();
-    let mut teachers = Vec::new();
-    for (anchor, place) in anchors.zip(&places[batch.examples.len()..]) {
-        let of_anchor = anchor.rows.iter();
-        for row in of_anchor {
-            let packed_row = place.row(*row as usize);
-            rows.push(packed_row);
-            again.push(Target {
-                row: packed_row,
-                token: anchor.tokens[*row as usize + 1],
-                weight: shares.anchor as f32,
-            });
-        }
-        teachers.push(anchor.teacher.clone());
+    let mut retained = Vec::new();
+    for (anchor, place) in anchors.clone().zip(&places[batch.examples.len()..]) {
+        retained.extend(anchor.rows.iter().map(|&row| Target {
+            row: place.row(row as usize),
+            token: anchor.tokens[row as usize + 1],
+            weight: shares.anchor as f32,
+        }));
     }
     let (hidden, kept) = task.decoder.forward(&packed, adapter)?;
     let (loss, mut gradient) = task.decoder.cross_entropy(&hidden, &packed.targets)?;
     let mut divergence = 0.0;
-    if !rows.is_empty() {
-        let teacher = Tensor::cat(&teachers, 0)?;
+    if !retained.is_empty() {
         let (value, pull) = match task.anchors.kind {
-            AnchorKind::Kl => task
-                .decoder
-                .divergence(&hidden, &rows, &teacher, shares.anchor)?,
-            AnchorKind::Replay => task.decoder.cross_entropy(&hidden, &again)?,
+            AnchorKind::Kl => {
+                let rows: Vec<u32> = retained.iter().map(|target| target.row).collect();
+                let teachers: Vec<&Tensor> = anchors.map(|anchor| &anchor.teacher).collect();
+                let teacher = Tensor::cat(&teachers, 0)?;
+                task.decoder
+                    .divergence(&hidden, &rows, &teacher, shares.anchor)?
+            }
+            AnchorKind::Replay => task.decoder.cross_entropy(&hidden, &retained)?,
         };
         divergence = value;
         gradient = (gradient + pull)?;

@@ -84,8 +84,15 @@ impl Stored {
         self.pieces.iter().map(QTensor::storage_size_in_bytes).sum()
     }
 
+    /// All of it as an f32 tensor [rows, columns].
+    pub fn floats(&self) -> Result<Tensor> {
+        let mut floats = vec![0.0; self.rows * self.columns];
+        self.write(&mut floats)?;
+        Ok(Tensor::from_vec(floats, &self.shape(), &Device::Cpu)?)
+    }
+
     /// Writes the numbers, row after row.
-    pub fn write(&self, to: &mut [f32]) -> Result<()> {
+    fn write(&self, to: &mut [f32]) -> Result<()> {
         to.par_chunks_mut(PIECE_ROWS * self.columns)
             .zip(&self.pieces)
             .try_for_each(|(to, piece)| {
