@@ -7,14 +7,16 @@ pub mod arm;
 pub mod assemble;
 pub mod budget;
 pub mod data;
+pub mod finalists;
 pub mod measuring;
 pub mod replies;
+pub mod workbench;
 
-use crate::evaluation::items::Suite;
 use crate::evaluation::measurement::Measurement;
 use crate::events::{Event, Listener};
 use crate::models::{Adapter, LanguageModel, resolve};
 use crate::reports;
+use crate::reports::frontier::Frontier;
 use crate::reports::results::{Results, Training};
 use crate::runs::folder::RunFolder;
 use crate::runs::store::Store;
@@ -22,7 +24,9 @@ use crate::runs::{atomic, manifest};
 use crate::settings::{MeasureSettings, StudySettings, TuneSettings};
 use crate::{Error, Result};
 use candle_core::Device;
+use std::cell::OnceCell;
 use std::path::PathBuf;
+use workbench::{Part, Workbench};
 
 /// What a study leaves behind.
 #[derive(Debug)]
@@ -31,6 +35,8 @@ pub struct StudyOutcome {
     pub run: PathBuf,
     /// What `results.json` holds.
     pub results: Results,
+    /// Every setting's gain and losses, and the finalists on test items; where the recipe asks for it.
+    pub frontier: Option<Frontier>,
     /// An error (exit code 4) where an arm could not be kept within the budget. The results stand.
     pub within_budget: Result<()>,
 }
@@ -50,130 +56,71 @@ pub fn run(settings: &StudySettings, listener: &dyn Listener) -> Result<StudyOut
     let mut inputs = manifest::inputs(settings)?;
     inputs.insert("base".into(), located.sha256.clone());
     let mut folder = RunFolder::open(settings, inputs)?;
-    if folder.finished() {
+    if folder.finished() && !settings.kept_only {
         listener.on(Event::Note {
             message: format!("this study is finished: {}", folder.path().display()),
         });
         return Ok(StudyOutcome {
             run: folder.path().to_owned(),
             results: Results::read(&folder.results())?,
+            frontier: Frontier::found(settings, &folder)?,
             within_budget: within_budget(settings, &folder),
         });
     }
-    let base = LanguageModel::load(&located, &Device::Cpu)?;
-    let store = Store::new(settings.runs.join("store"));
-    let suites = measuring::suites(settings, 0)?;
-    let choosing = measuring::choosing(settings, 0)?;
+    let bench = Workbench::new(settings, &located, &folder, listener);
+    let part = Part {
+        name: "development",
+        suites: measuring::suites(settings, 0)?,
+        seeds: settings.seeds.len(),
+    };
     listener.on(Event::Note {
-        message: assemble::plan(settings, &suites),
+        message: assemble::plan(settings, &part.suites),
     });
-    measuring::preview(&base, &suites, settings.generation.max_tokens, listener)?;
-
-    let before = measuring::measure(&base, None, &suites, &settings.generation, &store, listener)?;
+    let before = bench.before(&part)?;
     assemble::announce("base", &before, listener);
-    let choosing_before = choosing
-        .map(|suites| {
-            let before =
-                measuring::measure(&base, None, &suites, &settings.generation, &store, listener)?;
-            Ok::<_, Error>((suites, before))
-        })
-        .transpose()?;
-    let drift = replies::drift_set(&base, &settings.retain, &store, listener)?;
-    let retained = arm::needs_retained(&settings.arms)
-        .then(|| replies::retain_set(&base, &settings.retain, &store, listener))
-        .transpose()?;
+    let choosing = budget::Choosing::new(settings, &bench)?;
 
-    let (mut outcomes, mut refusals) = (Vec::new(), Vec::new());
+    let (mut outcomes, mut refusals, mut not_run) = (Vec::new(), Vec::new(), Vec::new());
     for &seed in &settings.seeds {
-        let conversations = data::read(&settings.data, &base, seed)?;
         for arm in &settings.arms {
-            let place = folder.arm(&arm.name, seed)?;
-            let trained = arm::train(&arm::Work {
-                base: &base,
-                arm,
-                seed,
-                conversations: &conversations,
-                retained: retained.as_deref(),
-                retain_tokens: settings.retain.tokens,
-                folder: &place,
-                adapter: &place.join("adapter"),
-                resume: true,
-                listener,
-            })?;
-            let whole = Adapter::read(&trained.adapter)?;
-            let at = |scale: f64| {
-                let digest = arm::scaled_digest(&trained.digest, scale);
-                (whole.scaled(scale), digest)
-            };
-            let measure_at = |scale: f64, suites: &[Suite]| {
-                let (adapter, digest) = at(scale);
-                let adapter = Some((&adapter, digest.as_str()));
-                measuring::measure(
-                    &base,
-                    adapter,
-                    suites,
-                    &settings.generation,
-                    &store,
-                    listener,
-                )
-            };
+            let trained = OnceCell::new();
             let mut scales = arm.scales.clone();
-            if let Some((suites, before)) = &choosing_before {
-                let choice = budget::choose(&settings.budget, before, |scale, axes| {
-                    let mut suites = suites.clone();
-                    suites.retain(|suite| axes.contains(&suite.axis));
-                    measure_at(scale, &suites)
-                })?;
+            if let Some(choosing) = &choosing {
+                let choice = choosing.choose(&bench, arm, seed, &trained)?;
                 let name = arm::name(arm, 1.0, seed, settings.seeds.len());
-                listener.on(Event::Note {
-                    message: format!(
-                        "{name}: {} of its change is within the budget",
-                        choice.scale
-                    ),
-                });
                 match choice.check(&name, &settings.budget) {
                     Ok(()) => scales = vec![choice.scale],
                     Err(refusal) => refusals.push(refusal),
                 }
-                if choice.scale > 0.0 {
-                    let located = &base.located;
-                    whole.scaled(choice.scale).write(
-                        &place.join("adapter-within-budget"),
-                        &located.id,
-                        located.revision.as_deref(),
-                    )?;
-                }
-                choice.write(&place)?;
             }
             for scale in scales {
-                let after = measure_at(scale, &suites)?;
-                let (adapter, digest) = at(scale);
-                let name = arm::name(arm, scale, seed, settings.seeds.len());
-                assemble::announce(&name, &after, listener);
-                let drift = replies::drift(&base, &adapter, &digest, &drift, &store, listener)?;
-                outcomes.push(assemble::Outcome {
-                    name,
-                    arm,
-                    scale,
-                    seed,
-                    trained: trained.clone(),
-                    after,
-                    drift,
-                });
+                match bench.outcome(arm, seed, scale, &part, &trained)? {
+                    Some(outcome) => {
+                        assemble::announce(&outcome.name, &outcome.after, listener);
+                        outcomes.push(outcome);
+                    }
+                    None => not_run.push(arm::name(arm, scale, seed, settings.seeds.len())),
+                }
             }
         }
     }
-
     let results = assemble::results(settings, &folder, &located, &before, &outcomes)?;
+    let frontier = finalists::run(settings, &bench, &before, &outcomes, not_run)?;
     let items = assemble::items(&before, &outcomes);
     assemble::write_samples(&folder.path().join("samples.jsonl"), &items)?;
-    let notes = assemble::notes(settings, &suites, &results);
+    let notes = assemble::notes(settings, &part.suites, &results);
     reports::page::write(folder.path(), &results, &items, &notes)?;
+    if let Some(frontier) = &frontier {
+        frontier.write(settings, &folder)?;
+    }
     atomic::write(&folder.results(), results.to_json()?.as_bytes())?;
-    folder.finish()?;
+    if !settings.kept_only {
+        folder.finish()?;
+    }
     Ok(StudyOutcome {
         run: folder.path().to_owned(),
         results,
+        frontier,
         within_budget: Error::all(refusals),
     })
 }

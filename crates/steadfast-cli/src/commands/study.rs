@@ -8,6 +8,7 @@ use clap::{Args, ValueEnum};
 use std::path::PathBuf;
 use steadfast::Result;
 use steadfast::evaluation::Axis;
+use steadfast::reports::frontier::{Estimate, Frontier, Point};
 use steadfast::reports::results::Results;
 use steadfast::settings::{Overrides, Preset, recipe};
 
@@ -29,6 +30,9 @@ pub struct Arguments {
     /// Train each arm under this seed alone
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
+    /// Report from the scores that the recipe keeps; train and measure nothing
+    #[arg(long)]
+    kept: bool,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -51,6 +55,7 @@ pub fn run(arguments: Arguments, global: Global) -> Result<()> {
         }),
         runs: arguments.runs,
         seed: arguments.seed,
+        kept_only: arguments.kept,
     };
     let settings = recipe::read(arguments.recipe.as_deref(), &overrides)?;
     explain_interrupt("start the same command again: it goes on where it was stopped");
@@ -59,7 +64,10 @@ pub fn run(arguments: Arguments, global: Global) -> Result<()> {
         output::json(&outcome.results)?;
         return outcome.within_budget;
     }
-    output::write(&table(&outcome.results).render())?;
+    match &outcome.frontier {
+        Some(frontier) => write_frontier(frontier)?,
+        None => output::write(&table(&outcome.results).render())?,
+    }
     output::write(&format!(
         "\nreport   {}\nresults  {}\n",
         outcome.run.join("report.html").display(),
@@ -79,6 +87,90 @@ fn table(results: &Results) -> Table {
             row.extend(output::change(change, 1));
             table.row(row);
         }
+    }
+    table
+}
+
+/// What every setting gained and lost, the finalists, and what they were asked to hold.
+fn write_frontier(frontier: &Frontier) -> Result<()> {
+    output::write("on development items\n")?;
+    output::write(&points(&frontier.development).render())?;
+    if !frontier.chosen.is_empty() {
+        output::write("\nchosen by them\n")?;
+        let mut table = Table::new(&["rule", "arm"]);
+        for choice in &frontier.chosen {
+            table.row(vec![choice.rule.words().to_owned(), choice.setting()]);
+        }
+        output::write(&table.render())?;
+    }
+    if !frontier.test.is_empty() {
+        output::write("\non test items\n")?;
+        output::write(&points(&frontier.test).render())?;
+    }
+    if let Some(headline) = &frontier.headline {
+        let plural = if headline.seeds == 1 { "" } else { "s" };
+        output::write(&format!(
+            "\ncandidate against yardstick, {} seed{plural}: gain {}, safety lost {}, knowledge lost {}, drift {}\n",
+            headline.seeds,
+            share(headline.gain_ratio),
+            share(headline.safety_loss_ratio),
+            share(headline.knowledge_loss_ratio),
+            share(headline.drift_ratio),
+        ))?;
+        let mut table = Table::new(&["target", "limit", "value", "bound", "p", ""]);
+        for target in &frontier.targets {
+            table.row(vec![
+                target.name.clone(),
+                format!("{:.2}", target.limit),
+                share(target.value),
+                target
+                    .bound
+                    .map_or(String::new(), |bound| format!("{bound:.2}")),
+                target.p.map_or(String::new(), |p| format!("{p:.3}")),
+                target.verdict.words().to_owned(),
+            ]);
+        }
+        output::write(&table.render())?;
+    }
+    if !frontier.not_run.is_empty() {
+        output::write(&format!("\nnot run: {}\n", frontier.not_run.join(", ")))?;
+    }
+    Ok(())
+}
+
+fn share(value: Option<f64>) -> String {
+    value.map_or("undefined".into(), |value| format!("{value:.2}"))
+}
+
+fn points(points: &[Point]) -> Table {
+    let mut table = Table::new(&[
+        "arm",
+        "seed",
+        "gain",
+        "95% interval",
+        "nll gain",
+        "safety lost",
+        "95% interval",
+        "knowledge lost",
+        "95% interval",
+        "drift",
+        "leakage",
+    ]);
+    let interval = |one: &Estimate| format!("{:+.1} … {:+.1}", one.ci95[0], one.ci95[1]);
+    for point in points {
+        table.row(vec![
+            point.setting(),
+            point.seed.to_string(),
+            format!("{:+.1}", point.gain.value),
+            interval(&point.gain),
+            format!("{:+.3}", point.likelihood_gain.value),
+            format!("{:+.1}", point.safety_loss.value),
+            interval(&point.safety_loss),
+            format!("{:+.1}", point.knowledge_loss.value),
+            interval(&point.knowledge_loss),
+            format!("{:.4}", point.drift),
+            format!("{:+.1}", point.leakage.value),
+        ]);
     }
     table
 }

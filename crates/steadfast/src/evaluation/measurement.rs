@@ -322,6 +322,63 @@ pub fn loss_bound(
     }))
 }
 
+/// What an axis loses from `before` to `after` by item, in points, in the strata that count alike.
+///
+/// # Errors
+/// The two hold different items.
+pub fn losses(before: &[Sample], after: &[Sample], axis: Axis) -> Result<Vec<Vec<Observation>>> {
+    metric_losses(before, after, &Counted::Axis(axis))
+}
+
+/// After − before by item of one metric, over all suites of an axis that have it.
+pub fn metric_changes(
+    before: &[Sample],
+    after: &[Sample],
+    axis: Axis,
+    metric: &str,
+) -> Result<Vec<Observation>> {
+    let suites: std::collections::BTreeSet<&str> = before
+        .iter()
+        .filter(|sample| sample.axis == axis)
+        .map(|sample| sample.suite.as_str())
+        .collect();
+    let mut changes = Vec::new();
+    for suite in suites {
+        let counted = Counted::Suite {
+            suite: suite.to_owned(),
+            metric: metric.to_owned(),
+        };
+        for stratum in metric_losses(before, after, &counted)? {
+            changes.extend(stratum.into_iter().map(|one| Observation {
+                value: -one.value,
+                ..one
+            }));
+        }
+    }
+    Ok(changes)
+}
+
+fn metric_losses(
+    before: &[Sample],
+    after: &[Sample],
+    counted: &Counted,
+) -> Result<Vec<Vec<Observation>>> {
+    let news = by_item("after", after)?;
+    let paired = before
+        .iter()
+        .map(|sample| {
+            let key = (sample.suite.as_str(), sample.item.as_str());
+            news.get(&key).copied()
+        })
+        .collect::<Option<Vec<&Sample>>>()
+        .ok_or_else(|| Error::bug("losses over different items"))?;
+    Ok(columns(before, &paired)
+        .get(counted)
+        .map_or_else(Vec::new, |column| {
+            column.strata(counted, |pair| pair.before - pair.after)
+        }))
+}
+
 /// Pairs the samples of two models by suite and item. `seed` is that of the bootstrap.
 pub fn compare_samples(before: &[Sample], after: &[Sample], seed: u64) -> Result<Comparison> {
     if before.is_empty() {

@@ -110,6 +110,82 @@ pub fn stratified_interval(strata: &[Vec<Observation>], seed: u64) -> [f64; 2] {
     [at(0.025), at(0.975)]
 }
 
+/// A mean over items and seeds, and how sure it is.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Spread {
+    /// The mean over seeds of the mean over strata.
+    pub mean: f64,
+    /// 95% percentile interval.
+    pub interval: [f64; 2],
+    /// Upper one-sided 95% bound.
+    pub upper95: f64,
+}
+
+/// Seeds and the clusters of items are both drawn again, crossed: every drawn seed answers the same
+/// drawn items. `seeds` holds the strata of each seed. With one seed this is the bootstrap over items.
+pub fn crossed(seeds: &[Vec<Vec<Observation>>], random_seed: u64) -> Spread {
+    // By stratum, by cluster: (sum, count) under each seed.
+    let mut strata: Vec<BTreeMap<&str, Vec<(f64, f64)>>> = Vec::new();
+    for (index, of_seed) in seeds.iter().enumerate() {
+        strata.resize_with(strata.len().max(of_seed.len()), BTreeMap::new);
+        for (stratum, observations) in strata.iter_mut().zip(of_seed) {
+            for one in observations {
+                let cells = stratum
+                    .entry(&one.cluster)
+                    .or_insert_with(|| vec![(0.0, 0.0); seeds.len()]);
+                cells[index].0 += one.value;
+                cells[index].1 += 1.0;
+            }
+        }
+    }
+    let strata: Vec<Vec<Vec<(f64, f64)>>> = strata
+        .into_iter()
+        .filter(|stratum| !stratum.is_empty())
+        .map(|stratum| stratum.into_values().collect())
+        .collect();
+    let means: Vec<f64> = seeds.iter().map(|one| stratified_mean(one)).collect();
+    let mean = means.iter().sum::<f64>() / means.len().max(1) as f64;
+    if strata.is_empty() {
+        return Spread {
+            mean,
+            interval: [mean, mean],
+            upper95: mean,
+        };
+    }
+    let mut random = ChaCha8Rng::seed_from_u64(random_seed);
+    let mut draws: Vec<f64> = (0..RESAMPLES)
+        .map(|_| {
+            let mut weights = vec![0.0; seeds.len()];
+            for _ in 0..seeds.len() {
+                weights[random.random_range(0..seeds.len())] += 1.0;
+            }
+            let total: f64 = strata
+                .iter()
+                .map(|clusters| {
+                    let (mut sum, mut count) = (0.0, 0.0);
+                    for _ in 0..clusters.len() {
+                        let cells = &clusters[random.random_range(0..clusters.len())];
+                        for ((value, items), weight) in cells.iter().zip(&weights) {
+                            sum += weight * value;
+                            count += weight * items;
+                        }
+                    }
+                    // None of the drawn seeds could score any of the drawn items.
+                    if count > 0.0 { sum / count } else { mean }
+                })
+                .sum();
+            total / strata.len() as f64
+        })
+        .collect();
+    draws.sort_by(f64::total_cmp);
+    let at = |share: f64| draws[((draws.len() - 1) as f64 * share).round() as usize];
+    Spread {
+        mean,
+        interval: [at(0.025), at(0.975)],
+        upper95: at(0.95),
+    }
+}
+
 /// Upper 97.5% bound of the mean loss, one-sided. One more loss never lowers it.
 ///
 /// For losses of 0 or 1 of independent items the bound is exact (Clopper–Pearson) at every count;
@@ -271,6 +347,30 @@ mod tests {
                 value: *value,
             })
             .collect()
+    }
+
+    #[test]
+    fn items_and_seeds_both_widen_the_spread() {
+        let values: Vec<f64> = (0..60).map(|index| f64::from(index % 3)).collect();
+        let one = vec![alone(&values)];
+        let single = crossed(std::slice::from_ref(&one), 3);
+        assert!((single.mean - 1.0).abs() < 1e-12);
+        let interval = stratified_interval(&one, 3);
+        for side in 0..2 {
+            assert!((single.interval[side] - interval[side]).abs() < 0.05);
+        }
+        // The same items, shifted from seed to seed: no number of items tells the seeds apart.
+        let shifted: Vec<Vec<Vec<Observation>>> = [-2.0, 0.0, 2.0, 4.0]
+            .map(|shift| {
+                let values: Vec<f64> = values.iter().map(|value| value + shift).collect();
+                vec![alone(&values)]
+            })
+            .to_vec();
+        let several = crossed(&shifted, 3);
+        assert!((several.mean - 2.0).abs() < 1e-12);
+        let width = |spread: &Spread| spread.interval[1] - spread.interval[0];
+        assert!(width(&several) > 3.0 * width(&single));
+        assert!(several.interval[0] < several.upper95 && several.upper95 <= several.interval[1]);
     }
 
     /// Golden values: `tests/golden/statistics.py` (scipy.stats).

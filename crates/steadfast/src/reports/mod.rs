@@ -1,6 +1,7 @@
 //! Results, figures, and the page a person looks at.
 
 pub mod figures;
+pub mod frontier;
 pub mod items;
 pub mod page;
 pub mod results;

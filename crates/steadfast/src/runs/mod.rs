@@ -2,5 +2,6 @@
 
 pub mod atomic;
 pub mod folder;
+pub mod kept;
 pub mod manifest;
 pub mod store;

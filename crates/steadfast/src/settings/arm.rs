@@ -295,6 +295,37 @@ impl Hyperparameters {
     }
 }
 
+/// What an arm stands for where finalists are chosen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// A setting of what is to be beaten.
+    Yardstick,
+    /// A setting of what should beat it.
+    Candidate,
+}
+
+impl Role {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::Yardstick, Self::Candidate];
+
+    /// The words a user may write.
+    pub const NAMES: [&'static str; 2] = ["yardstick", "candidate"];
+
+    /// The role of that name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|role| role.name() == name)
+    }
+
+    /// The word a user writes.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Yardstick => "yardstick",
+            Self::Candidate => "candidate",
+        }
+    }
+}
+
 /// One arm of a study, before it is given a seed.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct ArmSettings {
@@ -306,6 +337,9 @@ pub struct ArmSettings {
     pub method: MethodName,
     /// How.
     pub hyperparameters: Hyperparameters,
+    /// What it stands for where finalists are chosen; `None` is shown and never chosen.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub role: Option<Role>,
     /// Each of these multiples of the trained change is measured: interpolation between the base (0)
     /// and the tuned model (1), WiSE-FT (Wortsman et al. 2022, arXiv:2109.01903).
     pub scales: Vec<f64>,

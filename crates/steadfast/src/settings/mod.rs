@@ -13,12 +13,14 @@ mod table;
 pub mod tune;
 
 pub use arm::{AnchorKind, AnchorSettings};
-pub use arm::{ArmSettings, Hyperparameters, Length, MethodName, NullSpaceSettings, Subspace};
+pub use arm::{
+    ArmSettings, Hyperparameters, Length, MethodName, NullSpaceSettings, Role, Subspace,
+};
 pub use measure::{MeasureFlags, MeasureSettings};
 pub use presets::Preset;
 pub use recipe::Overrides;
 pub use study::{
-    DataSettings, DataSource, GenerationSettings, RetainSettings, Split, StudySettings,
-    SuiteSettings,
+    DataSettings, DataSource, FinalistSettings, GenerationSettings, RetainSettings, Split,
+    StudySettings, SuiteSettings,
 };
 pub use tune::{TuneFlags, TuneSettings};

@@ -2,19 +2,19 @@
 
 use super::arm::{
     AnchorKind, ArmSettings, Hyperparameters, Length, MethodName, NullSpaceSettings, PROJECTIONS,
-    Subspace, TARGET_GROUPS, projections,
+    Role, Subspace, TARGET_GROUPS, projections,
 };
 use super::presets::{Preset, Scale};
-use super::study::{
-    DataSettings, DataSource, GenerationSettings, RetainSettings, Split, StudySettings,
-    SuiteSettings,
-};
+use super::study::{DataSettings, DataSource, StudySettings};
 use super::suggest;
 use super::table::{Bounds, Section, Source};
-use crate::evaluation::{Axis, suites};
 use crate::{Error, Result};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+
+mod measuring;
+
+pub use measuring::shipped_suites;
 
 /// The study that runs when no recipe is named.
 pub const SHIPPED: &str = include_str!("../../../../recipes/hotel.toml");
@@ -34,6 +34,8 @@ pub struct Overrides {
     pub runs: Option<PathBuf>,
     /// `--seed`
     pub seed: Option<u64>,
+    /// `--kept`
+    pub kept_only: bool,
 }
 
 /// Reads the recipe at `path`, or the shipped one.
@@ -79,16 +81,56 @@ pub fn parse(path: &Path, text: &str, overrides: &Overrides) -> Result<StudySett
             .unwrap_or_else(|| PathBuf::from("runs")),
         data: data(&root, &scale),
         arms: arms(&root, &scale),
-        suites: suites(&root, &scale),
-        generation: generation(&root, &scale),
-        retain: retain(&root, &scale),
-        budget: budget(&root),
+        suites: measuring::suites(&root, &scale),
+        generation: measuring::generation(&root, &scale),
+        retain: measuring::retain(&root, &scale),
+        budget: measuring::budget(&root),
+        finalists: measuring::finalists(&root, &scale),
+        keep: root.text("keep").map(PathBuf::from),
+        kept_only: overrides.kept_only,
     };
+    check_finalists(&root, &settings);
     // Asked even where a flag won, so that the key is known.
     root.text("runs");
     root.finish();
     source.finish()?;
     Ok(settings)
+}
+
+/// What finalists need, and what cannot be had together.
+fn check_finalists(root: &Section<'_, '_>, settings: &StudySettings) {
+    if !settings.budget.is_empty() {
+        for (key, set) in [
+            ("keep", settings.keep.is_some()),
+            ("finalists", settings.finalists.is_some()),
+        ] {
+            if set {
+                root.mistake(
+                    key,
+                    format!("`{key}` and `[budget]` are both set"),
+                    "remove one: a budget makes its choice for each arm anew",
+                );
+            }
+        }
+    }
+    if settings.kept_only && settings.keep.is_none() {
+        root.mistake(
+            "keep",
+            "--kept reports from kept scores, and the recipe keeps none".to_owned(),
+            "name a folder, such as: keep = \"scores\"",
+        );
+    }
+    if settings.finalists.is_some() {
+        for role in Role::ALL {
+            if settings.arms.iter().all(|arm| arm.role != Some(role)) {
+                root.mistake(
+                    "finalists",
+                    format!("no arm has the role \"{}\"", role.name()),
+                    "give it to the arms to choose among, such as: role = \"yardstick\"",
+                );
+            }
+        }
+    }
 }
 
 fn name(root: &Section<'_, '_>) -> String {
@@ -243,6 +285,7 @@ fn arms(root: &Section<'_, '_>, scale: &Scale) -> Vec<ArmSettings> {
         // The rest is read even without a method, so that its mistakes are reported too.
         let hyperparameters = hyperparameters(&section, method, scale);
         let scales = section.numbers("scales", Bounds::NotNegative);
+        let role = section.choice("role", &Role::NAMES);
         section.finish();
         if let (Some(name), Some(method)) = (name, method) {
             arms.push(ArmSettings {
@@ -251,6 +294,7 @@ fn arms(root: &Section<'_, '_>, scale: &Scale) -> Vec<ArmSettings> {
                 method,
                 hyperparameters,
                 scales: scales.unwrap_or_else(|| vec![1.0]),
+                role: role.and_then(|name| Role::named(&name)),
             });
         }
     }
@@ -401,119 +445,6 @@ fn targets(section: &Section<'_, '_>) -> Option<Vec<String>> {
     Some(ordered.map(|name| (*name).to_owned()).collect())
 }
 
-fn suites(root: &Section<'_, '_>, scale: &Scale) -> Vec<SuiteSettings> {
-    let sections = root.sections("suites");
-    if sections.is_empty() {
-        return shipped_suites(scale.items);
-    }
-    let mut names = BTreeSet::new();
-    let mut suites = Vec::new();
-    for section in sections {
-        let name = section.text("name");
-        let path = section.text("path");
-        let limit = section.size("limit", 1);
-        let split = section.choice("split", &Split::NAMES);
-        if !section.has("name") {
-            section.mistake(
-                "name",
-                "the suite has no name".to_owned(),
-                format!(
-                    "a shipped one ({}), or any with a `path`",
-                    suites::MEASURED.join(", ")
-                ),
-            );
-        }
-        if let Some(path) = &path {
-            check_exists(&section, "path", path);
-        }
-        if let Some(name) = name {
-            check_name(&section, &name);
-            if path.is_none() && !suites::builtin_names().contains(&name.as_str()) {
-                section.mistake(
-                    "name",
-                    format!("no shipped suite is called `{name}`"),
-                    format!(
-                        "{}, or add a `path` to read it from",
-                        suggest::hint(&name, &suites::MEASURED).trim_end_matches('?')
-                    ),
-                );
-            }
-            if !names.insert(name.clone()) {
-                section.mistake(
-                    "name",
-                    format!("two suites are called `{name}`"),
-                    "give each suite a `name` of its own",
-                );
-            }
-            suites.push(SuiteSettings {
-                name,
-                path: path.map(PathBuf::from),
-                limit: limit.or(scale.items),
-                split: split.and_then(|name| Split::named(&name)),
-            });
-        }
-        section.finish();
-    }
-    suites
-}
-
-/// Every shipped suite under one limit; those that stand beside an axis's own number get half of it.
-pub fn shipped_suites(limit: Option<usize>) -> Vec<SuiteSettings> {
-    let beside = |name: &str| matches!(name, "requests" | "general_short" | "general_open");
-    suites::MEASURED
-        .iter()
-        .map(|name| SuiteSettings {
-            name: (*name).to_owned(),
-            path: None,
-            split: None,
-            limit: limit.map(|limit| {
-                if beside(name) {
-                    limit.div_ceil(2)
-                } else {
-                    limit
-                }
-            }),
-        })
-        .collect()
-}
-
-fn generation(root: &Section<'_, '_>, scale: &Scale) -> GenerationSettings {
-    let mut settings = GenerationSettings {
-        max_tokens: scale.reply_tokens,
-        batch: 48,
-    };
-    if let Some(section) = root.section("generation") {
-        set(&mut settings.max_tokens, section.size("max_tokens", 1));
-        set(&mut settings.batch, section.size("batch", 1));
-        section.finish();
-    }
-    settings
-}
-
-fn retain(root: &Section<'_, '_>, scale: &Scale) -> RetainSettings {
-    let mut settings = RetainSettings::of(scale);
-    if let Some(section) = root.section("retain") {
-        set(&mut settings.prompts, section.size("prompts", 2));
-        set(&mut settings.tokens, section.size("tokens", 256));
-        set(&mut settings.reply_tokens, section.size("reply_tokens", 1));
-        section.finish();
-    }
-    settings
-}
-
-fn budget(root: &Section<'_, '_>) -> BTreeMap<Axis, f64> {
-    let mut limits = BTreeMap::new();
-    if let Some(section) = root.section("budget") {
-        for (axis, key) in [(Axis::Safety, "safety"), (Axis::Knowledge, "knowledge")] {
-            if let Some(points) = section.number(key, Bounds::NotNegative) {
-                limits.insert(axis, points);
-            }
-        }
-        section.finish();
-    }
-    limits
-}
-
 fn set<T>(target: &mut T, value: Option<T>) {
     if let Some(value) = value {
         *target = value;
@@ -540,6 +471,7 @@ mod tests {
                 preset: Some(preset),
                 runs: None,
                 seed: Some(7),
+                kept_only: false,
             };
             let settings = read(None, &overrides).expect("the shipped recipe");
             assert_eq!(settings.preset, preset);

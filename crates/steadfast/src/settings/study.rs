@@ -100,6 +100,20 @@ impl RetainSettings {
     }
 }
 
+/// How finalists are chosen among the arms, and measured on items that no choice was made with.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct FinalistSettings {
+    /// Share of the yardstick's best gain that a chosen arm must reach.
+    pub gain_share: f64,
+    /// Every finalist is trained once a seed.
+    pub seeds: Vec<u64>,
+    /// Where the frontier is written besides the run folder. No part of the run's identity.
+    #[serde(skip)]
+    pub results: Option<PathBuf>,
+    /// What finalists are measured on.
+    pub suites: Vec<SuiteSettings>,
+}
+
 /// A whole study, validated.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct StudySettings {
@@ -127,6 +141,15 @@ pub struct StudySettings {
     /// The most points each axis may lose; an arm's change is scaled until it is certain not to.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub budget: BTreeMap<Axis, f64>,
+    /// Which arms go on to test items.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub finalists: Option<FinalistSettings>,
+    /// The folder of kept scores. No part of the run's identity.
+    #[serde(skip)]
+    pub keep: Option<PathBuf>,
+    /// Report from kept scores, train and measure nothing. No part of the run's identity.
+    #[serde(skip)]
+    pub kept_only: bool,
 }
 
 impl StudySettings {

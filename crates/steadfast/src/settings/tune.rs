@@ -151,6 +151,7 @@ impl TuneSettings {
                 provider: "local".to_owned(),
                 method,
                 hyperparameters,
+                role: None,
                 scales: vec![1.0],
             },
             seed: flags.seed.unwrap_or(0),

@@ -17,6 +17,10 @@ use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
+/// Part of what training is known by: a change of what it ends with makes what was trained before
+/// unreachable.
+pub const TRAINING: &str = "steadfast.training/3";
+
 /// What an arm is trained with.
 pub struct Work<'a> {
     /// The base.
@@ -190,7 +194,7 @@ fn finished(
 /// Digest of everything that decides what training ends with.
 fn identity(work: &Work<'_>) -> Result<String> {
     let inputs = (
-        "steadfast.training/3",
+        TRAINING,
         &work.base.located.sha256,
         // The scales are measured, not trained.
         (work.arm.method, &work.arm.hyperparameters),

@@ -1,6 +1,6 @@
 //! What a study found, put together: results, samples, and the notes of the report.
 
-use super::arm::TrainedArm;
+use super::workbench::Outcome;
 use crate::evaluation::Axis;
 use crate::evaluation::items::Suite;
 use crate::evaluation::measurement::{Comparison, Sample, axis_values, compare_samples};
@@ -16,24 +16,6 @@ use crate::settings::{ArmSettings, Length, StudySettings};
 use crate::{Error, Result};
 use std::collections::BTreeMap;
 use std::path::Path;
-
-/// One trained and measured arm.
-pub struct Outcome<'a> {
-    /// Its name in results.
-    pub name: String,
-    /// Its settings.
-    pub arm: &'a ArmSettings,
-    /// What its change is multiplied with.
-    pub scale: f64,
-    /// Its seed.
-    pub seed: u64,
-    /// What training left.
-    pub trained: TrainedArm,
-    /// Its samples.
-    pub after: Vec<Sample>,
-    /// Mean KL(base ‖ tuned), nats a token.
-    pub drift: f64,
-}
 
 /// What a study is about to do, in one line.
 pub fn plan(settings: &StudySettings, suites: &[Suite]) -> String {
@@ -59,9 +41,17 @@ pub fn plan(settings: &StudySettings, suites: &[Suite]) -> String {
         .sum();
     let plural = |count: usize| if count == 1 { "" } else { "s" };
     format!(
-        "plan: {trained} training run{}, at most {tokens} tokens in all; {measured} measurements of {items} items in {} suites",
+        "plan: {trained} training run{}, at most {tokens} tokens in all; {measured} measurements of {items} items in {} suites{}",
         plural(trained),
         suites.len(),
+        settings
+            .finalists
+            .as_ref()
+            .map_or(String::new(), |finalists| format!(
+                "; then the finalists under {} seed{} on items that no choice was made with",
+                finalists.seeds.len(),
+                plural(finalists.seeds.len()),
+            )),
     )
 }
 
@@ -97,7 +87,7 @@ pub fn results(
             gain: change(Axis::Proficiency),
             safety_loss: -change(Axis::Safety),
             knowledge_loss: -change(Axis::Knowledge),
-            drift: outcome.drift,
+            drift: outcome.tuned.drift,
         });
         arms.push(Arm {
             name: outcome.name.clone(),
@@ -108,10 +98,10 @@ pub fn results(
             axes,
             metrics,
             drift: Drift {
-                kl_per_token: outcome.drift,
+                kl_per_token: outcome.tuned.drift,
             },
-            disturbance: outcome.trained.disturbance.clone(),
-            training: outcome.trained.training.clone(),
+            disturbance: outcome.tuned.disturbance.clone(),
+            training: outcome.tuned.training.clone(),
         });
     }
     Ok(Results {

@@ -7,11 +7,17 @@
 //! the bound is exact, so that few items cannot pass for none lost. What is kept is reported on
 //! test items, which no choice has seen.
 
+use super::workbench::{Trained, Workbench};
+use super::{arm, measuring};
 use crate::evaluation::Axis;
+use crate::evaluation::items::Suite;
 use crate::evaluation::measurement::{Sample, compare_samples, loss_bound};
+use crate::events::Event;
 use crate::runs::atomic;
+use crate::settings::{ArmSettings, StudySettings};
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
+use std::cell::OnceCell;
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -44,6 +50,60 @@ pub struct Choice {
     pub kept_gain: Option<f64>,
     /// The same of the whole change.
     pub whole_gain: Option<f64>,
+}
+
+/// The development items that a budget chooses with, and the base's samples of them.
+pub struct Choosing<'a> {
+    settings: &'a StudySettings,
+    suites: Vec<Suite>,
+    before: Vec<Sample>,
+}
+
+impl<'a> Choosing<'a> {
+    /// Measures the base; `None` where there is no budget.
+    pub fn new(settings: &'a StudySettings, bench: &Workbench<'_>) -> Result<Option<Self>> {
+        let Some(suites) = measuring::choosing(settings, 0)? else {
+            return Ok(None);
+        };
+        Ok(Some(Self {
+            settings,
+            before: bench.measure(None, &suites)?,
+            suites,
+        }))
+    }
+
+    /// How much of an arm's change is kept, written into its folder with the adapter of that size.
+    pub fn choose(
+        &self,
+        bench: &Workbench<'_>,
+        arm: &ArmSettings,
+        seed: u64,
+        trained: &OnceCell<Trained>,
+    ) -> Result<Choice> {
+        let trained = bench.trained(trained, arm, seed)?;
+        let choice = choose(&self.settings.budget, &self.before, |scale, axes| {
+            let mut suites = self.suites.clone();
+            suites.retain(|suite| axes.contains(&suite.axis));
+            bench.measure_at(trained, scale, &suites)
+        })?;
+        let name = arm::name(arm, 1.0, seed, self.settings.seeds.len());
+        bench.listener().on(Event::Note {
+            message: format!(
+                "{name}: {} of its change is within the budget",
+                choice.scale
+            ),
+        });
+        if choice.scale > 0.0 {
+            let located = &bench.base()?.located;
+            trained.whole.scaled(choice.scale).write(
+                &trained.folder.join("adapter-within-budget"),
+                &located.id,
+                located.revision.as_deref(),
+            )?;
+        }
+        choice.write(&trained.folder)?;
+        Ok(choice)
+    }
 }
 
 /// Climbs the ladder. `before` are the base's samples of the development items; `after` measures

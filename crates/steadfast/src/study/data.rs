@@ -24,8 +24,14 @@ pub struct Conversations {
     pub digest: String,
 }
 
-/// Reads and tokenizes the data.
-pub fn read(settings: &DataSettings, base: &LanguageModel, seed: u64) -> Result<Conversations> {
+/// SHA-256 of the conversations, before any model reads them.
+pub fn digest(settings: &DataSettings, seed: u64) -> Result<String> {
+    serde_json::to_string(&conversations(settings, seed)?)
+        .map(digest::of)
+        .map_err(|cause| Error::bug("a conversation has no JSON form").because(cause))
+}
+
+fn conversations(settings: &DataSettings, seed: u64) -> Result<Vec<Conversation>> {
     let mut conversations = match &settings.source {
         DataSource::Simulator { conversations } => booking_conversations(seed, *conversations),
         DataSource::Files(paths) => {
@@ -39,7 +45,12 @@ pub fn read(settings: &DataSettings, base: &LanguageModel, seed: u64) -> Result<
     if let Some(limit) = settings.limit {
         conversations.truncate(limit);
     }
-    let mut examples = conversations
+    Ok(conversations)
+}
+
+/// Reads and tokenizes the data.
+pub fn read(settings: &DataSettings, base: &LanguageModel, seed: u64) -> Result<Conversations> {
+    let mut examples = conversations(settings, seed)?
         .iter()
         .map(|conversation| example(base, conversation))
         .collect::<Result<Vec<_>>>()?;

@@ -1,0 +1,108 @@
+//! A study with finalists, and the same study again from nothing but its kept scores.
+
+use super::support::Folder;
+
+const RECIPE: &str = r#"
+name = "kept"
+keep = "scores"
+
+[data]
+conversations = 6
+
+[retain]
+prompts = 4
+tokens = 256
+reply_tokens = 8
+
+[generation]
+max_tokens = 8
+
+[[arms]]
+name = "lora"
+method = "lora"
+role = "yardstick"
+steps = 2
+batch_tokens = 128
+scales = [0.5, 1.0]
+
+[[arms]]
+name = "ours"
+method = "null-space"
+role = "candidate"
+subspace = "random"
+steps = 2
+batch_tokens = 128
+
+[[suites]]
+name = "booking"
+limit = 3
+split = "dev"
+
+[[suites]]
+name = "statements"
+limit = 3
+split = "dev"
+
+[[suites]]
+name = "general_choice"
+limit = 3
+split = "dev"
+
+[finalists]
+seeds = [0]
+results = "out/frontier.json"
+
+[[finalists.suites]]
+name = "booking"
+limit = 3
+split = "test"
+
+[[finalists.suites]]
+name = "statements"
+limit = 3
+split = "test"
+
+[[finalists.suites]]
+name = "general_choice"
+limit = 3
+split = "test"
+"#;
+
+#[test]
+fn a_study_is_reported_again_from_its_kept_scores_alone() {
+    let folder = Folder::new().with("recipe.toml", RECIPE);
+    let said = folder.run(&["study", "recipe.toml", "--quiet"]);
+    assert!(said.contains("exit code: 0"), "{said}");
+    assert!(said.contains("candidate, least lost of both"), "{said}");
+    assert!(
+        said.contains("candidate against yardstick, 1 seed:"),
+        "{said}"
+    );
+    let read = |name: &str| std::fs::read(folder.path().join(name)).expect("is written");
+    let whole = read("out/frontier.json");
+
+    // Another machine: no run folder, no store.
+    std::fs::remove_dir_all(folder.path().join("runs")).expect("a run folder");
+    let kept = ["study", "recipe.toml", "--quiet", "--kept"];
+    let again = folder.run(&kept);
+    assert!(again.contains("exit code: 0"), "{again}");
+    assert_eq!(read("out/frontier.json"), whole);
+    let table = |said: &str| {
+        let from = said.find("on development items").expect("a table");
+        said[from..said.find("\nreport ").expect("a report")].to_owned()
+    };
+    assert_eq!(table(&again), table(&said));
+
+    // What is missing is listed, and not trained.
+    std::fs::remove_file(folder.path().join("scores/test/ours-seed-0.jsonl.gz")).expect("kept");
+    let partly = folder.run(&kept);
+    assert!(partly.contains("not run: test: ours"), "{partly}");
+    assert!(!partly.contains("candidate against yardstick"), "{partly}");
+
+    // Other items are another measurement, never taken for this one.
+    let recipe = RECIPE.replace("limit = 3", "limit = 2");
+    std::fs::write(folder.path().join("recipe.toml"), recipe).expect("a file");
+    let other = folder.run(&kept);
+    assert!(other.contains("exit code: 1"), "{other}");
+    assert!(other.contains("no scores of the base are kept"), "{other}");
+}

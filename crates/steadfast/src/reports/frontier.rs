@@ -1,0 +1,247 @@
+//! `frontier.json`: what each setting gained and lost, and the finalists beside each other.
+
+use crate::runs::atomic;
+use crate::runs::folder::RunFolder;
+use crate::settings::StudySettings;
+use crate::{Error, Result};
+use serde::{Deserialize, Serialize};
+
+/// The value of `schema`.
+pub const SCHEMA: &str = "steadfast.frontier/1";
+
+/// The file's name in the run folder.
+const FILE: &str = "frontier.json";
+
+/// The whole of it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Frontier {
+    /// [`SCHEMA`].
+    pub schema: String,
+    /// The model before fine-tuning.
+    pub base: String,
+    /// The candidate against the yardstick on test items; `null` while no seed has both.
+    pub headline: Option<Headline>,
+    /// What the candidate was asked to hold.
+    pub targets: Vec<Target>,
+    /// Share of the yardstick's best gain that a chosen setting must reach.
+    pub gain_share: f64,
+    /// The finalists, chosen on development items.
+    pub chosen: Vec<Choice>,
+    /// The finalists on test items, a point a seed.
+    pub test: Vec<Point>,
+    /// Every setting on development items.
+    pub development: Vec<Point>,
+    /// What was asked for and is not here.
+    pub not_run: Vec<String>,
+}
+
+/// Ratios of the candidate to the yardstick; `null` where the yardstick's own is not clearly above 0.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Headline {
+    /// Seeds that all finalists have.
+    pub seeds: usize,
+    /// Gain, to the setting of the yardstick that gains most.
+    pub gain_ratio: Option<f64>,
+    /// Safety lost, to the yardstick chosen for safety.
+    pub safety_loss_ratio: Option<f64>,
+    /// Knowledge lost, to the yardstick chosen for knowledge.
+    pub knowledge_loss_ratio: Option<f64>,
+    /// Drift, to the yardstick chosen for safety.
+    pub drift_ratio: Option<f64>,
+}
+
+/// One row of what is asked.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Target {
+    /// What is held.
+    pub name: String,
+    /// The most it may be.
+    pub limit: f64,
+    /// What it is; `null` where it is undefined.
+    pub value: Option<f64>,
+    /// Upper one-sided 95% bound over items and seeds, for limits in points.
+    pub bound: Option<f64>,
+    /// Of no difference over seeds, Holm-corrected, for limits that are shares.
+    pub p: Option<f64>,
+    /// Whether it is shown.
+    pub verdict: Verdict,
+}
+
+/// Whether a target is shown to be met.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Verdict {
+    /// It is.
+    Met,
+    /// It may hold or not: these data do not show it.
+    NotShown,
+    /// The yardstick's own loss is not clearly above 0.
+    Undefined,
+}
+
+impl Verdict {
+    /// For people.
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::Met => "met",
+            Self::NotShown => "not shown",
+            Self::Undefined => "undefined",
+        }
+    }
+}
+
+/// Why a setting is a finalist.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Rule {
+    /// The yardstick that gains most.
+    YardstickGain,
+    /// The yardstick that loses least safety.
+    YardstickSafety,
+    /// The yardstick that loses least knowledge.
+    YardstickKnowledge,
+    /// The candidate that loses least of both.
+    Candidate,
+}
+
+impl Rule {
+    /// For people.
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::YardstickGain => "yardstick, most gain",
+            Self::YardstickSafety => "yardstick, least safety lost",
+            Self::YardstickKnowledge => "yardstick, least knowledge lost",
+            Self::Candidate => "candidate, least lost of both",
+        }
+    }
+}
+
+/// One finalist.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Choice {
+    /// Why.
+    pub rule: Rule,
+    /// The arm.
+    pub arm: String,
+    /// What its change is multiplied with.
+    pub scale: f64,
+}
+
+impl Choice {
+    /// The arm with its scale.
+    pub fn setting(&self) -> String {
+        setting(&self.arm, self.scale)
+    }
+}
+
+fn setting(arm: &str, scale: f64) -> String {
+    if scale == 1.0 {
+        arm.to_owned()
+    } else {
+        format!("{arm}*{scale}")
+    }
+}
+
+/// A number and its 95% interval.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Estimate {
+    /// The mean.
+    pub value: f64,
+    /// Bootstrap over items, clustered.
+    pub ci95: [f64; 2],
+}
+
+impl Estimate {
+    /// Of the other sign.
+    pub fn negated(self) -> Self {
+        Self {
+            value: -self.value,
+            ci95: [-self.ci95[1], -self.ci95[0]],
+        }
+    }
+}
+
+/// One setting under one seed: what it gained and lost against the base on the same items, in points
+/// unless said otherwise.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Point {
+    /// The arm.
+    pub arm: String,
+    /// Its method.
+    pub method: String,
+    /// `yardstick`, `candidate`, or neither.
+    pub role: Option<String>,
+    /// What its change is multiplied with.
+    pub scale: f64,
+    /// Of training.
+    pub seed: u64,
+    /// Step accuracy of generated replies gained.
+    pub gain: Estimate,
+    /// Likelihood of the reference replies gained, nats a token.
+    pub likelihood_gain: Estimate,
+    /// Constructive preference lost.
+    pub safety_loss: Estimate,
+    /// Accuracy lost.
+    pub knowledge_loss: Estimate,
+    /// Mean KL(base ‖ tuned), nats a token.
+    pub drift: f64,
+    /// Replies to safety prompts that speak as the tuned domain, above the base's.
+    pub leakage: Estimate,
+    /// Incoherent replies to safety prompts, above the base's.
+    pub incoherence: Estimate,
+    /// Tokens read in training.
+    pub training_tokens: u64,
+    /// Wall time of training.
+    pub training_seconds: f64,
+}
+
+impl Point {
+    /// The arm with its scale.
+    pub fn setting(&self) -> String {
+        setting(&self.arm, self.scale)
+    }
+}
+
+impl Frontier {
+    /// The text of `frontier.json`.
+    pub fn to_json(&self) -> Result<String> {
+        let mut text = serde_json::to_string_pretty(self)
+            .map_err(|cause| Error::bug("a frontier has no JSON form").because(cause))?;
+        text.push('\n');
+        Ok(text)
+    }
+
+    /// Writes it into the run folder, and where the recipe says besides.
+    pub fn write(&self, settings: &StudySettings, folder: &RunFolder) -> Result<()> {
+        let text = self.to_json()?;
+        atomic::write(&folder.path().join(FILE), text.as_bytes())?;
+        let besides = settings.finalists.as_ref();
+        match besides.and_then(|finalists| finalists.results.as_ref()) {
+            Some(path) => {
+                if let Some(parent) = path.parent() {
+                    std::fs::create_dir_all(parent)
+                        .map_err(|cause| Error::file("create", parent, cause))?;
+                }
+                atomic::write(path, text.as_bytes())
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// What a finished run has; `None` where the recipe asks for none.
+    pub fn found(settings: &StudySettings, folder: &RunFolder) -> Result<Option<Self>> {
+        if settings.finalists.is_none() {
+            return Ok(None);
+        }
+        let path = folder.path().join(FILE);
+        let text =
+            std::fs::read_to_string(&path).map_err(|cause| Error::file("read", &path, cause))?;
+        serde_json::from_str(&text).map(Some).map_err(|cause| {
+            Error::user("the frontier cannot be read")
+                .at(&path)
+                .line(cause.line())
+                .because(cause)
+                .hint("remove the run folder and start the study again: what was measured is kept")
+        })
+    }
+}

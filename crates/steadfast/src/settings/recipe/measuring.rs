@@ -1,0 +1,156 @@
+//! The parts of a recipe that say how arms are measured, and what is chosen by it.
+
+use super::{check_exists, check_name, set, suggest};
+use crate::evaluation::{Axis, suites as known};
+use crate::settings::presets::Scale;
+use crate::settings::study::{
+    FinalistSettings, GenerationSettings, RetainSettings, Split, SuiteSettings,
+};
+use crate::settings::table::{Bounds, Section};
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+
+pub(super) fn suites(root: &Section<'_, '_>, scale: &Scale) -> Vec<SuiteSettings> {
+    let sections = root.sections("suites");
+    if sections.is_empty() {
+        return shipped_suites(scale.items);
+    }
+    let mut names = BTreeSet::new();
+    let mut suites = Vec::new();
+    for section in sections {
+        let name = section.text("name");
+        let path = section.text("path");
+        let limit = section.size("limit", 1);
+        let split = section.choice("split", &Split::NAMES);
+        if !section.has("name") {
+            section.mistake(
+                "name",
+                "the suite has no name".to_owned(),
+                format!(
+                    "a shipped one ({}), or any with a `path`",
+                    known::MEASURED.join(", ")
+                ),
+            );
+        }
+        if let Some(path) = &path {
+            check_exists(&section, "path", path);
+        }
+        if let Some(name) = name {
+            check_name(&section, &name);
+            if path.is_none() && !known::builtin_names().contains(&name.as_str()) {
+                section.mistake(
+                    "name",
+                    format!("no shipped suite is called `{name}`"),
+                    format!(
+                        "{}, or add a `path` to read it from",
+                        suggest::hint(&name, &known::MEASURED).trim_end_matches('?')
+                    ),
+                );
+            }
+            if !names.insert(name.clone()) {
+                section.mistake(
+                    "name",
+                    format!("two suites are called `{name}`"),
+                    "give each suite a `name` of its own",
+                );
+            }
+            suites.push(SuiteSettings {
+                name,
+                path: path.map(PathBuf::from),
+                limit: limit.or(scale.items),
+                split: split.and_then(|name| Split::named(&name)),
+            });
+        }
+        section.finish();
+    }
+    suites
+}
+
+/// Every shipped suite under one limit; those that stand beside an axis's own number get half of it.
+pub fn shipped_suites(limit: Option<usize>) -> Vec<SuiteSettings> {
+    let beside = |name: &str| matches!(name, "requests" | "general_short" | "general_open");
+    known::MEASURED
+        .iter()
+        .map(|name| SuiteSettings {
+            name: (*name).to_owned(),
+            path: None,
+            split: None,
+            limit: limit.map(|limit| {
+                if beside(name) {
+                    limit.div_ceil(2)
+                } else {
+                    limit
+                }
+            }),
+        })
+        .collect()
+}
+
+pub(super) fn generation(root: &Section<'_, '_>, scale: &Scale) -> GenerationSettings {
+    let mut settings = GenerationSettings {
+        max_tokens: scale.reply_tokens,
+        batch: 48,
+    };
+    if let Some(section) = root.section("generation") {
+        set(&mut settings.max_tokens, section.size("max_tokens", 1));
+        set(&mut settings.batch, section.size("batch", 1));
+        section.finish();
+    }
+    settings
+}
+
+pub(super) fn retain(root: &Section<'_, '_>, scale: &Scale) -> RetainSettings {
+    let mut settings = RetainSettings::of(scale);
+    if let Some(section) = root.section("retain") {
+        set(&mut settings.prompts, section.size("prompts", 2));
+        set(&mut settings.tokens, section.size("tokens", 256));
+        set(&mut settings.reply_tokens, section.size("reply_tokens", 1));
+        section.finish();
+    }
+    settings
+}
+
+pub(super) fn budget(root: &Section<'_, '_>) -> BTreeMap<Axis, f64> {
+    let mut limits = BTreeMap::new();
+    if let Some(section) = root.section("budget") {
+        for (axis, key) in [(Axis::Safety, "safety"), (Axis::Knowledge, "knowledge")] {
+            if let Some(points) = section.number(key, Bounds::NotNegative) {
+                limits.insert(axis, points);
+            }
+        }
+        section.finish();
+    }
+    limits
+}
+
+/// What decides between the arms, and where the chosen are measured.
+pub(super) fn finalists(root: &Section<'_, '_>, scale: &Scale) -> Option<FinalistSettings> {
+    let section = root.section("finalists")?;
+    let mut settings = FinalistSettings {
+        gain_share: 0.98,
+        seeds: section.counts("seeds").unwrap_or_else(|| vec![0]),
+        results: section.text("results").map(PathBuf::from),
+        suites: suites(&section, scale),
+    };
+    set(
+        &mut settings.gain_share,
+        section.number("gain_share", Bounds::Share),
+    );
+    let distinct: BTreeSet<_> = settings.seeds.iter().collect();
+    if settings.seeds.is_empty() || distinct.len() < settings.seeds.len() {
+        section.mistake(
+            "seeds",
+            "`seeds` is empty or names a seed twice".to_owned(),
+            "give each seed once, such as: seeds = [0, 1, 2]",
+        );
+    }
+    if !section.has("suites") {
+        section.mistake(
+            "suites",
+            "the finalists have no suites".to_owned(),
+            "add [[finalists.suites]]: items that no choice was made with",
+        );
+    }
+    section.finish();
+    Some(settings)
+}

@@ -1,0 +1,406 @@
+//! What the arms of a study share, each part made when it is first asked for: a study whose scores
+//! are all kept loads no model.
+
+use super::arm::{self, TrainedArm};
+use super::data::{self, Conversations};
+use super::measuring;
+use super::replies::{self, OwnReply};
+use crate::digest;
+use crate::evaluation::items::Suite;
+use crate::evaluation::measurement::Sample;
+use crate::evaluation::suites;
+use crate::events::{Event, Listener};
+use crate::models::resolve::Located;
+use crate::models::{Adapter, LanguageModel};
+use crate::runs::folder::RunFolder;
+use crate::runs::kept::{Head, Kept, SCHEMA, Tuned};
+use crate::runs::store::Store;
+use crate::settings::{ArmSettings, StudySettings};
+use crate::{Error, Result};
+use candle_core::Device;
+use std::cell::{OnceCell, RefCell};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::rc::Rc;
+
+/// The items that something is measured on.
+#[derive(Clone, Debug)]
+pub struct Part {
+    /// Its folder among kept scores: `development` or `test`.
+    pub name: &'static str,
+    /// The items.
+    pub suites: Vec<Suite>,
+    /// Seeds that arms are trained under.
+    pub seeds: usize,
+}
+
+/// One trained and measured arm.
+#[derive(Clone, Debug)]
+pub struct Outcome<'a> {
+    /// Its name in results.
+    pub name: String,
+    /// Its settings.
+    pub arm: &'a ArmSettings,
+    /// What its change is multiplied with.
+    pub scale: f64,
+    /// Its seed.
+    pub seed: u64,
+    /// What training and the drift prompts showed.
+    pub tuned: Tuned,
+    /// Its samples.
+    pub after: Vec<Sample>,
+}
+
+/// A trained arm, in memory.
+pub struct Trained {
+    /// Its folder.
+    pub folder: PathBuf,
+    /// The whole change.
+    pub whole: Adapter,
+    record: TrainedArm,
+}
+
+/// What the arms share.
+pub struct Workbench<'a> {
+    settings: &'a StudySettings,
+    located: &'a Located,
+    folder: &'a RunFolder,
+    listener: &'a dyn Listener,
+    store: Store,
+    kept: Option<Kept>,
+    base: OnceCell<LanguageModel>,
+    drift: OnceCell<Vec<OwnReply>>,
+    retained: OnceCell<Vec<OwnReply>>,
+    conversations: RefCell<BTreeMap<u64, Rc<Conversations>>>,
+    data: RefCell<BTreeMap<u64, String>>,
+}
+
+/// The value of a cell, made if it is empty.
+fn made<T>(cell: &OnceCell<T>, make: impl FnOnce() -> Result<T>) -> Result<&T> {
+    if let Some(value) = cell.get() {
+        return Ok(value);
+    }
+    let value = make()?;
+    Ok(cell.get_or_init(|| value))
+}
+
+impl<'a> Workbench<'a> {
+    /// An empty one.
+    pub fn new(
+        settings: &'a StudySettings,
+        located: &'a Located,
+        folder: &'a RunFolder,
+        listener: &'a dyn Listener,
+    ) -> Self {
+        Self {
+            settings,
+            located,
+            folder,
+            listener,
+            store: Store::new(settings.runs.join("store")),
+            kept: settings.keep.as_ref().map(Kept::new),
+            base: OnceCell::new(),
+            drift: OnceCell::new(),
+            retained: OnceCell::new(),
+            conversations: RefCell::default(),
+            data: RefCell::default(),
+        }
+    }
+
+    /// Who listens.
+    pub fn listener(&self) -> &'a dyn Listener {
+        self.listener
+    }
+
+    /// The base.
+    pub fn base(&self) -> Result<&LanguageModel> {
+        made(&self.base, || {
+            LanguageModel::load(self.located, &Device::Cpu)
+        })
+    }
+
+    /// The base's samples: kept, or measured now.
+    ///
+    /// # Errors
+    /// None are kept, and only those are asked for.
+    pub fn before(&self, part: &Part) -> Result<Vec<Sample>> {
+        if let Some(samples) = self.kept_before(part)? {
+            return Ok(samples);
+        }
+        if self.settings.kept_only {
+            return Err(
+                Error::user("no scores of the base are kept for these settings")
+                    .field("keep")
+                    .hint("run the study without --kept: it measures the base first"),
+            );
+        }
+        measuring::preview(
+            self.base()?,
+            &part.suites,
+            self.settings.generation.max_tokens,
+            self.listener,
+        )?;
+        let samples = self.measure(None, &part.suites)?;
+        self.keep(part, "base", self.key(part, None)?, None, &samples)?;
+        Ok(samples)
+    }
+
+    /// As [`Workbench::before`]; `None` where none are kept and only those are asked for.
+    pub fn before_if_any(&self, part: &Part) -> Result<Option<Vec<Sample>>> {
+        if self.settings.kept_only {
+            self.kept_before(part)
+        } else {
+            self.before(part).map(Some)
+        }
+    }
+
+    fn kept_before(&self, part: &Part) -> Result<Option<Vec<Sample>>> {
+        let Some(kept) = &self.kept else {
+            return Ok(None);
+        };
+        let found = kept.find(part.name, "base", &self.key(part, None)?)?;
+        Ok(found.map(|scores| scores.samples))
+    }
+
+    fn train(&self, arm: &ArmSettings, seed: u64) -> Result<Trained> {
+        let folder = self.folder.arm(&arm.name, seed)?;
+        let retained = if arm::needs_retained(std::slice::from_ref(arm)) {
+            Some(self.retained()?)
+        } else {
+            None
+        };
+        let record = arm::train(&arm::Work {
+            base: self.base()?,
+            arm,
+            seed,
+            conversations: &*self.conversations(seed)?,
+            retained,
+            retain_tokens: self.settings.retain.tokens,
+            folder: &folder,
+            adapter: &folder.join("adapter"),
+            resume: true,
+            listener: self.listener,
+        })?;
+        Ok(Trained {
+            whole: Adapter::read(&record.adapter)?,
+            folder,
+            record,
+        })
+    }
+
+    /// The trained arm of a cell, trained where it is empty.
+    pub fn trained<'t>(
+        &self,
+        cell: &'t OnceCell<Trained>,
+        arm: &ArmSettings,
+        seed: u64,
+    ) -> Result<&'t Trained> {
+        made(cell, || self.train(arm, seed))
+    }
+
+    /// Samples of a multiple of a trained change.
+    pub fn measure_at(
+        &self,
+        trained: &Trained,
+        scale: f64,
+        suites: &[Suite],
+    ) -> Result<Vec<Sample>> {
+        let adapter = trained.whole.scaled(scale);
+        let digest = arm::scaled_digest(&trained.record.digest, scale);
+        self.measure(Some((&adapter, &digest)), suites)
+    }
+
+    /// A multiple of an arm's change on one part of the items: from kept scores, or measured and kept.
+    /// `None` where it is not kept and only kept scores are asked for.
+    pub fn outcome(
+        &self,
+        arm: &'a ArmSettings,
+        seed: u64,
+        scale: f64,
+        part: &Part,
+        trained: &OnceCell<Trained>,
+    ) -> Result<Option<Outcome<'a>>> {
+        let found = self.kept_outcome(arm, seed, scale, part)?;
+        if found.is_some() || self.settings.kept_only {
+            return Ok(found);
+        }
+        let trained = self.trained(trained, arm, seed)?;
+        let after = self.measure_at(trained, scale, &part.suites)?;
+        let drift = replies::drift(
+            self.base()?,
+            &trained.whole.scaled(scale),
+            &arm::scaled_digest(&trained.record.digest, scale),
+            self.drift()?,
+            &self.store,
+            self.listener,
+        )?;
+        let outcome = Outcome {
+            name: arm::name(arm, scale, seed, part.seeds),
+            arm,
+            scale,
+            seed,
+            tuned: Tuned {
+                adapter_sha256: trained.record.digest.clone(),
+                training: trained.record.training.clone(),
+                disturbance: trained.record.disturbance.clone(),
+                drift,
+            },
+            after,
+        };
+        self.keep(
+            part,
+            &kept_name(arm, scale, seed),
+            self.key(part, Some((arm, seed, scale)))?,
+            Some(&outcome.tuned),
+            &outcome.after,
+        )?;
+        Ok(Some(outcome))
+    }
+
+    fn kept_outcome(
+        &self,
+        arm: &'a ArmSettings,
+        seed: u64,
+        scale: f64,
+        part: &Part,
+    ) -> Result<Option<Outcome<'a>>> {
+        let Some(kept) = &self.kept else {
+            return Ok(None);
+        };
+        let key = self.key(part, Some((arm, seed, scale)))?;
+        let found = kept.find(part.name, &kept_name(arm, scale, seed), &key)?;
+        Ok(found.and_then(|scores| {
+            Some(Outcome {
+                name: arm::name(arm, scale, seed, part.seeds),
+                arm,
+                scale,
+                seed,
+                tuned: scores.head.tuned?,
+                after: scores.samples,
+            })
+        }))
+    }
+
+    /// Samples of the base, or of an adapter and what stands for it in the store.
+    pub fn measure(
+        &self,
+        adapter: Option<(&Adapter, &str)>,
+        suites: &[Suite],
+    ) -> Result<Vec<Sample>> {
+        measuring::measure(
+            self.base()?,
+            adapter,
+            suites,
+            &self.settings.generation,
+            &self.store,
+            self.listener,
+        )
+    }
+
+    fn keep(
+        &self,
+        part: &Part,
+        name: &str,
+        key: String,
+        tuned: Option<&Tuned>,
+        samples: &[Sample],
+    ) -> Result<()> {
+        let Some(kept) = &self.kept else {
+            return Ok(());
+        };
+        let head = Head {
+            schema: SCHEMA.into(),
+            key,
+            name: name.to_owned(),
+            tuned: tuned.cloned(),
+        };
+        kept.write(part.name, &head, samples)?;
+        self.listener.on(Event::Note {
+            message: format!("kept {}", kept.path(part.name, name).display()),
+        });
+        Ok(())
+    }
+
+    /// Digest of everything that decides what is measured, by what goes in rather than by what came
+    /// of it on the way: it is found without loading a model.
+    fn key(&self, part: &Part, tuned: Option<(&ArmSettings, u64, f64)>) -> Result<String> {
+        let tuned = tuned
+            .map(|(arm, seed, scale)| {
+                let retained = (
+                    &self.settings.retain,
+                    prompts(suites::retain_prompts()?),
+                    prompts(suites::drift_prompts()?),
+                );
+                Ok::<_, Error>((
+                    arm::TRAINING,
+                    arm.method,
+                    &arm.hyperparameters,
+                    (seed, scale),
+                    (self.data_digest(seed)?, self.settings.data.validation_share),
+                    retained,
+                ))
+            })
+            .transpose()?;
+        let asked: Vec<_> = part
+            .suites
+            .iter()
+            .map(|suite| (&suite.name, &suite.items))
+            .collect();
+        let inputs = (
+            SCHEMA,
+            measuring::SCORERS,
+            &self.located.sha256,
+            asked,
+            &self.settings.generation,
+            tuned,
+        );
+        serde_json::to_string(&inputs)
+            .map(digest::of)
+            .map_err(|cause| Error::bug("an arm has no JSON form").because(cause))
+    }
+
+    fn data_digest(&self, seed: u64) -> Result<String> {
+        if let Some(digest) = self.data.borrow().get(&seed) {
+            return Ok(digest.clone());
+        }
+        let digest = data::digest(&self.settings.data, seed)?;
+        self.data.borrow_mut().insert(seed, digest.clone());
+        Ok(digest)
+    }
+
+    fn conversations(&self, seed: u64) -> Result<Rc<Conversations>> {
+        if let Some(found) = self.conversations.borrow().get(&seed) {
+            return Ok(Rc::clone(found));
+        }
+        let read = Rc::new(data::read(&self.settings.data, self.base()?, seed)?);
+        self.conversations
+            .borrow_mut()
+            .insert(seed, Rc::clone(&read));
+        Ok(read)
+    }
+
+    fn retained(&self) -> Result<&[OwnReply]> {
+        let (retain, listener) = (&self.settings.retain, self.listener);
+        made(&self.retained, || {
+            replies::retain_set(self.base()?, retain, &self.store, listener)
+        })
+        .map(Vec::as_slice)
+    }
+
+    fn drift(&self) -> Result<&[OwnReply]> {
+        let (retain, listener) = (&self.settings.retain, self.listener);
+        made(&self.drift, || {
+            replies::drift_set(self.base()?, retain, &self.store, listener)
+        })
+        .map(Vec::as_slice)
+    }
+}
+
+/// The seed is always part of it: another study may train under several.
+fn kept_name(arm: &ArmSettings, scale: f64, seed: u64) -> String {
+    arm::name(arm, scale, seed, usize::MAX)
+}
+
+fn prompts(prompts: Vec<suites::RetainPrompt>) -> Vec<String> {
+    prompts.into_iter().map(|prompt| prompt.prompt).collect()
+}
