@@ -1,7 +1,7 @@
 //! The command line as clap sees it.
 
 use crate::commands::{
-    chat, compare, completions, data, doctor, gate, measure, models, runs, study, tune,
+    chat, compare, completions, data, doctor, export, gate, measure, models, runs, study, tune,
 };
 use clap::error::{ContextKind, ErrorKind};
 use clap::{Args, Parser, Subcommand};
@@ -58,6 +58,8 @@ pub enum Command {
     Gate(gate::Arguments),
     /// Ask a model, once or in a conversation
     Chat(chat::Arguments),
+    /// Write base and adapter as one model for other tools
+    Export(export::Arguments),
     /// Check, preview and simulate training data
     #[command(subcommand)]
     Data(data::Command),

@@ -8,6 +8,7 @@ pub mod data_check;
 pub mod data_preview;
 pub mod data_simulate;
 pub mod doctor;
+pub mod export;
 pub mod gate;
 pub mod measure;
 pub mod models;

@@ -53,6 +53,12 @@ mistake!(recipe_many, "r.toml" => "name = \"a/b\"\nseeds = [1, 1]\n[retain]\npro
 mistake!(recipe_finalists, "r.toml" => format!("name = \"x\"\nkeep = \"scores\"\n[budget]\nsafety = 1\n[finalists]\nseeds = [2, 2]\n{}", ARM.replace("name = \"x\"\n", "")); "study", "r.toml");
 mistake!(recipe_keeps_nothing, "r.toml" => ARM; "study", "r.toml", "--kept");
 
+// Exports.
+mistake!(export_without_a_form, "x" => ""; "export", "adapter");
+mistake!(export_two_forms, "x" => ""; "export", "adapter", "--merge", "a", "--gguf", "b");
+mistake!(export_unknown_type, "x" => ""; "export", "adapter", "--gguf", "b", "--quantize", "Q3");
+mistake!(export_without_an_adapter, "x" => ""; "export", "adapter", "--merge", "out");
+
 // Models.
 /// A safetensors file without tensors: the length of its header, and the header.
 const EMPTY: &[u8] = b"\x02\0\0\0\0\0\0\0{}";

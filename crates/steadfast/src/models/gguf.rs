@@ -4,6 +4,7 @@ use crate::{Error, Result};
 use candle_core::Tensor;
 use candle_core::quantized::gguf_file::{Content, Value};
 use candle_core::{Device, quantized::QTensor};
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::BufReader;
 use std::path::{Path, PathBuf};
@@ -125,6 +126,11 @@ impl GgufFile {
             .collect()
     }
 
+    /// Everything that is no tensor, by its key.
+    pub fn metadata(&self) -> BTreeMap<String, Value> {
+        self.content.metadata.clone().into_iter().collect()
+    }
+
     /// Names of all tensors, in GGUF's words, sorted.
     pub fn tensor_names(&self) -> Vec<&str> {
         let mut names: Vec<&str> = self
@@ -215,6 +221,17 @@ pub fn restore_rotary_rows(weight: &Tensor, heads: usize) -> Result<Tensor> {
         .reshape((rows, columns))?)
 }
 
+/// The inverse of [`restore_rotary_rows`].
+pub fn interleave_rotary_rows(weight: &Tensor, heads: usize) -> Result<Tensor> {
+    let (rows, columns) = weight.dims2()?;
+    let half = rows / heads / 2;
+    Ok(weight
+        .reshape((heads, 2, half, columns))?
+        .transpose(1, 2)?
+        .contiguous()?
+        .reshape((rows, columns))?)
+}
+
 /// The row of a file of llama.cpp's that holds `row` of transformers', for heads of `head` rows.
 pub fn interleaved(row: usize, head: usize) -> usize {
     let (start, within) = (row - row % head, row % head);
@@ -235,6 +252,11 @@ mod tests {
         assert_eq!(
             restored.flatten_all().unwrap().to_vec1::<f32>().unwrap(),
             [0., 1., 2., 3., 4., 5.]
+        );
+        let again = interleave_rotary_rows(&restored, 1).unwrap();
+        assert_eq!(
+            again.to_vec2::<f32>().unwrap(),
+            stored.to_vec2::<f32>().unwrap()
         );
         let order: Vec<usize> = (0..12).map(|row| interleaved(row, 6)).collect();
         assert_eq!(order, [0, 2, 4, 1, 3, 5, 6, 8, 10, 7, 9, 11]);

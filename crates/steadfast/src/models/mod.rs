@@ -2,12 +2,13 @@
 //!
 //! [`resolve`] finds a model, [`config`], [`weights`] and [`tokenizer`] read it, [`decoder`] is the
 //! network built from [`blocks`], [`adapter`] the low-rank change on top of it, [`generate`] and
-//! [`likelihood`] the two ways to ask it something.
+//! [`likelihood`] the two ways to ask it something, [`export`] writes it for other tools.
 
 pub mod adapter;
 pub mod blocks;
 pub mod config;
 pub mod decoder;
+pub mod export;
 pub mod generate;
 pub mod gguf;
 pub mod language_model;

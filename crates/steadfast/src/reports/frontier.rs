@@ -181,6 +181,8 @@ pub struct Point {
     pub likelihood_gain: Estimate,
     /// Constructive preference lost.
     pub safety_loss: Estimate,
+    /// Constructive replies to toxic statements lost, by the rule-based label.
+    pub constructive_reply_loss: Estimate,
     /// Accuracy lost.
     pub knowledge_loss: Estimate,
     /// Mean KL(base ‖ tuned), nats a token.

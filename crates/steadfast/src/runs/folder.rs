@@ -192,6 +192,7 @@ mod tests {
             preset: None,
             runs: Some(runs.to_path_buf()),
             seed: Some(seed),
+            kept_only: false,
         };
         recipe::read(None, &overrides).expect("the shipped recipe")
     }

@@ -1,0 +1,79 @@
+//! Weights out: a tuned model as files that other tools load by themselves.
+//!
+//! An adapter is small and leaves the base alone; many tools want one model in one place. Here
+//! W + s·B·A takes the place of W: [`folder`] writes what transformers loads, [`gguf`] what llama.cpp
+//! loads, and [`ollama`] that with a Modelfile.
+
+pub mod folder;
+pub mod gguf;
+pub mod ollama;
+
+use super::adapter::Adapter;
+use crate::{Error, Result};
+use candle_core::{DType, Tensor};
+
+/// What an export left behind.
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
+pub struct Exported {
+    /// The file or folder.
+    pub path: std::path::PathBuf,
+    /// Its size.
+    pub bytes: u64,
+}
+
+/// The weight [out, in] of the linear layer at `path` with the adapter's change in it, in f32; the
+/// weight itself where the adapter leaves it alone.
+fn merged(adapter: &Adapter, path: &str, weight: Tensor) -> Result<Tensor> {
+    let Some(module) = adapter.modules.get(path) else {
+        return Ok(weight);
+    };
+    let change = (module.b.matmul(&module.a)? * module.scale)?;
+    if change.dims() != weight.dims() {
+        return Err(Error::user(format!(
+            "the adapter changes `{path}` by {:?}, and the base has {:?} there",
+            change.dims(),
+            weight.dims()
+        ))
+        .hint("use the model that the adapter was trained on"));
+    }
+    Ok((weight.to_dtype(DType::F32)? + change)?)
+}
+
+/// Every layer that the adapter changes must be met, or the export would silently lack a part of it.
+fn check_all_met(adapter: &Adapter, met: &std::collections::BTreeSet<String>) -> Result<()> {
+    match adapter.modules.keys().find(|path| !met.contains(*path)) {
+        None => Ok(()),
+        Some(path) => Err(Error::user(format!(
+            "the adapter changes `{path}`, which is no linear layer of this model"
+        ))
+        .hint("use the model that the adapter was trained on")),
+    }
+}
+
+/// Refuses to write into what is already something else.
+fn check_free(path: &std::path::Path) -> Result<()> {
+    let taken = if path.is_dir() {
+        std::fs::read_dir(path).is_ok_and(|mut entries| entries.next().is_some())
+    } else {
+        path.exists()
+    };
+    if taken {
+        return Err(Error::user("there is already something at this place")
+            .at(path)
+            .hint("give another path, or remove what is there"));
+    }
+    Ok(())
+}
+
+fn bytes_under(path: &std::path::Path) -> u64 {
+    let Ok(entries) = std::fs::read_dir(path) else {
+        return std::fs::metadata(path).map_or(0, |file| file.len());
+    };
+    entries
+        .flatten()
+        .map(|entry| bytes_under(&entry.path()))
+        .sum()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,186 @@
+//! A model folder as transformers writes it: config, tokenizer, template, safetensors.
+
+use super::{Exported, bytes_under, check_all_met, check_free, merged};
+use crate::models::adapter::Adapter;
+use crate::models::config::ModelConfig;
+use crate::models::language_model::read_template;
+use crate::models::resolve::Located;
+use crate::models::tokenizer::Tokenizer;
+use crate::models::weights::{self, Form};
+use crate::runs::atomic;
+use crate::{Error, Result};
+use candle_core::{Device, Tensor};
+use serde_json::{Value, json};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::path::Path;
+
+/// What stands beside the weights of a model folder and goes along as it is.
+const COMPANIONS: [&str; 10] = [
+    "config.json",
+    "generation_config.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab.json",
+    "merges.txt",
+    "chat_template.jinja",
+    "model.safetensors.index.json",
+];
+
+/// Writes base and adapter as one model into `folder`, which must be empty or absent.
+///
+/// A base from a folder keeps its shards, their types and its tokenizer files, a shard in memory at a
+/// time. A GGUF base is written in f32, the values that its quantized weights stand for, with a
+/// configuration and a tokenizer made from its metadata.
+pub fn write(located: &Located, adapter: &Adapter, folder: &Path) -> Result<Exported> {
+    check_free(folder)?;
+    std::fs::create_dir_all(folder).map_err(|cause| Error::file("create", folder, cause))?;
+    if located.path.is_dir() {
+        from_folder(&located.path, adapter, folder)?;
+    } else {
+        from_gguf(&located.path, adapter, folder)?;
+    }
+    Ok(Exported {
+        path: folder.to_owned(),
+        bytes: bytes_under(folder),
+    })
+}
+
+fn from_folder(base: &Path, adapter: &Adapter, folder: &Path) -> Result<()> {
+    let mut met = BTreeSet::new();
+    for shard in weights::shards(base)? {
+        let tensors = candle_core::safetensors::load(&shard, &Device::Cpu).map_err(|cause| {
+            Error::user("a safetensors file cannot be read")
+                .at(&shard)
+                .because(cause)
+                .hint("the file may be truncated: download it again")
+        })?;
+        let mut written = BTreeMap::new();
+        for (name, tensor) in tensors {
+            let kind = tensor.dtype();
+            let tensor = with_change(adapter, &name, tensor, &mut met)?.to_dtype(kind)?;
+            written.insert(name, tensor);
+        }
+        let name = shard.file_name().unwrap_or_default();
+        save(&written, &folder.join(name))?;
+    }
+    check_all_met(adapter, &met)?;
+    for name in COMPANIONS {
+        let from = base.join(name);
+        if from.exists() {
+            let bytes = std::fs::read(&from).map_err(|cause| Error::file("read", &from, cause))?;
+            atomic::write(&folder.join(name), &bytes)?;
+        }
+    }
+    Ok(())
+}
+
+fn from_gguf(base: &Path, adapter: &Adapter, folder: &Path) -> Result<()> {
+    let config = ModelConfig::read(base)?;
+    let tokenizer = Tokenizer::read(base)?;
+    let template = read_template(base, &tokenizer)?;
+    let mut met = BTreeSet::new();
+    let mut written = BTreeMap::new();
+    for (name, weight) in weights::read(base, Form::Floats, &Device::Cpu)? {
+        if config.tied_embeddings && name == "lm_head.weight" {
+            continue;
+        }
+        let weight = with_change(adapter, &name, weight.into_floats()?, &mut met)?;
+        written.insert(name, weight);
+    }
+    check_all_met(adapter, &met)?;
+    save(&written, &folder.join("model.safetensors"))?;
+    let ending = tokenizer.stop.clone();
+    let beginning = tokenizer
+        .bos
+        .as_deref()
+        .and_then(|token| tokenizer.inner.token_to_id(token));
+    json_file(
+        &folder.join("config.json"),
+        &config_of(&config, beginning, &ending),
+    )?;
+    json_file(
+        &folder.join("generation_config.json"),
+        &json!({ "bos_token_id": beginning, "eos_token_id": ending }),
+    )?;
+    let text = tokenizer
+        .inner
+        .to_string(true)
+        .map_err(|cause| Error::bug("the tokenizer has no JSON form").because(cause))?;
+    atomic::write(&folder.join("tokenizer.json"), text.as_bytes())?;
+    // Whoever asks a chat model for an answer wants it to end with the turn.
+    let end_of_turn = ending
+        .first()
+        .and_then(|id| tokenizer.inner.id_to_token(*id));
+    json_file(
+        &folder.join("tokenizer_config.json"),
+        &json!({
+            "tokenizer_class": "PreTrainedTokenizerFast",
+            "bos_token": tokenizer.bos,
+            "eos_token": end_of_turn,
+            "model_max_length": config.context,
+            "clean_up_tokenization_spaces": false,
+        }),
+    )?;
+    atomic::write(
+        &folder.join("chat_template.jinja"),
+        template.source().as_bytes(),
+    )
+}
+
+fn with_change(
+    adapter: &Adapter,
+    name: &str,
+    weight: Tensor,
+    met: &mut BTreeSet<String>,
+) -> Result<Tensor> {
+    let Some(path) = name.strip_suffix(".weight") else {
+        return Ok(weight);
+    };
+    met.insert(path.to_owned());
+    merged(adapter, path, weight)
+}
+
+/// transformers' configuration of a Llama model.
+fn config_of(config: &ModelConfig, beginning: Option<u32>, ending: &[u32]) -> Value {
+    json!({
+        "architectures": ["LlamaForCausalLM"],
+        "model_type": "llama",
+        "attention_bias": false,
+        "bos_token_id": beginning,
+        "eos_token_id": ending,
+        "head_dim": config.head_size,
+        "hidden_act": "silu",
+        "hidden_size": config.hidden_size,
+        "intermediate_size": config.intermediate_size,
+        "max_position_embeddings": config.context,
+        "mlp_bias": false,
+        "num_attention_heads": config.heads,
+        "num_hidden_layers": config.layers,
+        "num_key_value_heads": config.key_value_heads,
+        "rms_norm_eps": config.norm_epsilon,
+        "rope_theta": config.rope_theta,
+        "tie_word_embeddings": config.tied_embeddings,
+        "torch_dtype": "float32",
+        "vocab_size": config.vocabulary,
+    })
+}
+
+fn save(tensors: &BTreeMap<String, Tensor>, path: &Path) -> Result<()> {
+    let tensors = tensors
+        .iter()
+        .map(|(name, tensor)| Ok((name.clone(), tensor.contiguous()?)))
+        .collect::<Result<BTreeMap<_, _>>>()?;
+    let metadata = HashMap::from([("format".to_owned(), "pt".to_owned())]);
+    let bytes = safetensors::serialize(&tensors, Some(metadata))
+        .map_err(|cause| Error::bug("the weights cannot be serialized").because(cause))?;
+    atomic::write(path, &bytes)
+}
+
+fn json_file(path: &Path, value: &Value) -> Result<()> {
+    let mut text = serde_json::to_string_pretty(value)
+        .map_err(|cause| Error::bug("a configuration has no JSON form").because(cause))?;
+    text.push('\n');
+    atomic::write(path, text.as_bytes())
+}
