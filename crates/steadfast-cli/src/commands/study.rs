@@ -154,7 +154,6 @@ fn points(points: &[Point]) -> Table {
         "knowledge lost",
         "95% interval",
         "drift",
-        "replies lost",
         "leakage",
     ]);
     let interval = |one: &Estimate| format!("{:+.1} … {:+.1}", one.ci95[0], one.ci95[1]);
@@ -170,7 +169,6 @@ fn points(points: &[Point]) -> Table {
             format!("{:+.1}", point.knowledge_loss.value),
             interval(&point.knowledge_loss),
             format!("{:.4}", point.drift),
-            format!("{:+.1}", point.constructive_reply_loss.value),
             format!("{:+.1}", point.leakage.value),
         ]);
     }
