@@ -167,7 +167,7 @@ fn trained(model: &LanguageModel, work: &Training) -> Outcome<Value> {
     };
     train(
         &Task {
-            decoder: &model.decoder,
+            engine: &model.decoder,
             examples: &examples,
             validation: &[],
             anchors: &anchors,

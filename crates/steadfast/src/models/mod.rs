@@ -1,7 +1,7 @@
 //! Weights in, forward, backward, text out.
 //!
 //! [`resolve`] finds a model, [`config`], [`weights`] and [`tokenizer`] read it, [`decoder`] is the
-//! network built from [`blocks`], [`adapter`] the low-rank change on top of it, [`generate`] and
+//! network built from [`blocks`], [`network`] what training asks of it, [`adapter`] the low-rank change on top of it, [`generate`] and
 //! [`likelihood`] the two ways to ask it something.
 
 pub mod adapter;
@@ -13,6 +13,7 @@ pub mod gguf;
 pub mod language_model;
 pub mod likelihood;
 pub mod memory;
+pub mod network;
 pub mod resolve;
 pub mod tokenizer;
 pub mod weights;

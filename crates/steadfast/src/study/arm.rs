@@ -117,7 +117,7 @@ pub fn train(work: &Work<'_>) -> Result<TrainedArm> {
     let mut method = method(work)?;
     let anchors = anchors(work)?;
     let task = Task {
-        decoder: &work.base.decoder,
+        engine: &work.base.decoder,
         examples: &work.conversations.training,
         validation: &work.conversations.validation,
         anchors: &anchors,

@@ -203,7 +203,7 @@ impl World {
 
     fn task(&self, resume: bool) -> Task<'_> {
         Task {
-            decoder: &self.decoder,
+            engine: &self.decoder,
             examples: &self.examples,
             validation: &self.validation,
             anchors: &self.anchors,
