@@ -83,6 +83,8 @@ pub fn run(settings: &StudySettings, listener: &dyn Listener) -> Result<StudyOut
         .then(|| replies::retain_set(&base, &settings.retain, &store, listener))
         .transpose()?;
 
+    let accelerated = arm::accelerated(&base, settings.device)?;
+    let engine = arm::engine(&base, accelerated.as_ref());
     let (mut outcomes, mut refusals) = (Vec::new(), Vec::new());
     for &seed in &settings.seeds {
         let conversations = data::read(&settings.data, &base, seed)?;
@@ -90,6 +92,8 @@ pub fn run(settings: &StudySettings, listener: &dyn Listener) -> Result<StudyOut
             let place = folder.arm(&arm.name, seed)?;
             let trained = arm::train(&arm::Work {
                 base: &base,
+                engine,
+                device: settings.device,
                 arm,
                 seed,
                 conversations: &conversations,
@@ -212,8 +216,11 @@ pub fn tune(settings: &TuneSettings, listener: &dyn Listener) -> Result<TuneOutc
     let retained = arm::needs_retained(arms)
         .then(|| replies::retain_set(&base, &settings.retain, &store, listener))
         .transpose()?;
+    let accelerated = arm::accelerated(&base, settings.device)?;
     let trained = arm::train(&arm::Work {
         base: &base,
+        engine: arm::engine(&base, accelerated.as_ref()),
+        device: settings.device,
         arm: &settings.arm,
         seed: settings.seed,
         conversations: &conversations,

@@ -37,18 +37,18 @@ pub type InputObserver<'a> = &'a mut dyn FnMut(&str, &[f32], usize) -> Result<()
 /// The network, weights frozen.
 #[derive(Debug)]
 pub struct Decoder {
-    heads: Heads,
+    pub(super) heads: Heads,
     hidden_size: usize,
-    vocabulary: usize,
-    context: usize,
-    epsilon: f64,
-    embedding: Tensor,
-    layers: Vec<Layer>,
-    norm: Tensor,
-    head: Tensor,
+    pub(super) vocabulary: usize,
+    pub(super) context: usize,
+    pub(super) epsilon: f64,
+    pub(super) embedding: Tensor,
+    pub(super) layers: Vec<Layer>,
+    pub(super) norm: Tensor,
+    pub(super) head: Tensor,
     /// The head is the embedding.
-    tied: bool,
-    rotary: Rotary,
+    pub(super) tied: bool,
+    pub(super) rotary: Rotary,
     /// Layers whose activations wait for the backward; those of the rest are computed anew.
     kept_layers: usize,
     shapes: BTreeMap<String, (usize, usize)>,
@@ -80,8 +80,9 @@ impl Decoder {
     pub fn new(config: &ModelConfig, weights: Weights, device: &Device) -> Result<Self> {
         config.check()?;
         if !device.is_cpu() {
-            return Err(Error::user("the decoder's blocks run on the CPU only")
-                .hint("choose the CPU as the device"));
+            return Err(Error::bug(
+                "the decoder's own weights stay on the CPU; AcceleratedDecoder copies them elsewhere",
+            ));
         }
         let heads = Heads {
             query: config.heads,
@@ -516,4 +517,4 @@ impl Decoder {
 pub(crate) mod tests;
 
 #[cfg(test)]
-mod golden;
+pub(crate) mod golden;

@@ -1,9 +1,11 @@
 //! Weights in, forward, backward, text out.
 //!
 //! [`resolve`] finds a model, [`config`], [`weights`] and [`tokenizer`] read it, [`decoder`] is the
-//! network built from [`blocks`], [`network`] what training asks of it, [`adapter`] the low-rank change on top of it, [`generate`] and
+//! network built from [`blocks`], [`accelerated`] its training on another device, both behind
+//! [`network`]; [`adapter`] is the low-rank change on top of it, [`generate`] and
 //! [`likelihood`] the two ways to ask it something.
 
+pub mod accelerated;
 pub mod adapter;
 pub mod blocks;
 pub mod config;
@@ -18,6 +20,7 @@ pub mod resolve;
 pub mod tokenizer;
 pub mod weights;
 
+pub use accelerated::AcceleratedDecoder;
 pub use adapter::{Adapter, LowRank};
 pub use config::ModelConfig;
 pub use decoder::Decoder;

@@ -6,12 +6,13 @@ use crate::digest;
 use crate::events::{Event, Listener};
 use crate::methods::moments::{FirstTokens, Moments};
 use crate::methods::{Method, lora, null_space, spectrum};
-use crate::models::LanguageModel;
 use crate::models::adapter::TENSOR_FILE;
 use crate::models::memory::Load;
+use crate::models::{AcceleratedDecoder, LanguageModel};
 use crate::reports::results::{LayerDisturbance, Training};
 use crate::runs::atomic;
-use crate::settings::{ArmSettings, MethodName, Subspace};
+use crate::settings::{ArmSettings, MethodName, Subspace, TrainingDevice};
+use crate::training::engine::Engine;
 use crate::training::train::{Anchor, Anchors, Summary, Task, train as run_loop};
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
@@ -21,6 +22,10 @@ use std::path::{Path, PathBuf};
 pub struct Work<'a> {
     /// The base.
     pub base: &'a LanguageModel,
+    /// What computes losses and gradients.
+    pub engine: &'a dyn Engine,
+    /// Where it does.
+    pub device: TrainingDevice,
     /// Method and hyperparameters.
     pub arm: &'a ArmSettings,
     /// Of data order and initialisation.
@@ -104,6 +109,28 @@ pub fn scaled_digest(adapter: &str, scale: f64) -> String {
     }
 }
 
+/// The base's weights on `device`, unless that is the CPU, where they are already.
+pub fn accelerated(
+    base: &LanguageModel,
+    device: TrainingDevice,
+) -> Result<Option<AcceleratedDecoder<'_>>> {
+    if device.is_cpu() {
+        return Ok(None);
+    }
+    AcceleratedDecoder::new(&base.decoder, &device.open()?).map(Some)
+}
+
+/// What trains arms of `base`.
+pub fn engine<'a>(
+    base: &'a LanguageModel,
+    accelerated: Option<&'a AcceleratedDecoder<'a>>,
+) -> &'a dyn Engine {
+    match accelerated {
+        Some(accelerated) => accelerated,
+        None => &base.decoder,
+    }
+}
+
 /// Trains the arm, or finds it trained.
 pub fn train(work: &Work<'_>) -> Result<TrainedArm> {
     let run = identity(work)?;
@@ -117,7 +144,7 @@ pub fn train(work: &Work<'_>) -> Result<TrainedArm> {
     let mut method = method(work)?;
     let anchors = anchors(work)?;
     let task = Task {
-        engine: &work.base.decoder,
+        engine: work.engine,
         examples: &work.conversations.training,
         validation: &work.conversations.validation,
         anchors: &anchors,
@@ -189,8 +216,13 @@ fn finished(
 
 /// Digest of everything that decides what training ends with.
 fn identity(work: &Work<'_>) -> Result<String> {
+    let version = "steadfast.training/3";
     let inputs = (
-        "steadfast.training/3",
+        // Another device rounds otherwise, and a run goes on where it began.
+        match work.device {
+            TrainingDevice::Cpu => version.to_owned(),
+            TrainingDevice::Cuda(_) => format!("{version} on cuda"),
+        },
         &work.base.located.sha256,
         // The scales are measured, not trained.
         (work.arm.method, &work.arm.hyperparameters),
