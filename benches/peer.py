@@ -87,7 +87,8 @@ def train(work, mine, model):
     network = PeftModel.from_pretrained(
         base, pathlib.Path(work["folder"]) / "initial", is_trainable=True
     )
-    network.train()
+    device = torch.device(work.get("device") or "cpu")
+    network.to(device).train()
     moving = [tensor for tensor in network.parameters() if tensor.requires_grad]
     optimizer = torch.optim.AdamW(moving, lr=1e-3, weight_decay=mine["weight_decay"])
     load = time.perf_counter() - started
@@ -107,9 +108,9 @@ def train(work, mine, model):
         for group in optimizer.param_groups:
             group["lr"] = ours["learning_rate"]
         outcome = network(
-            input_ids=torch.tensor(tokens),
-            attention_mask=torch.tensor(seen),
-            labels=torch.tensor(labels),
+            input_ids=torch.tensor(tokens, device=device),
+            attention_mask=torch.tensor(seen, device=device),
+            labels=torch.tensor(labels, device=device),
             use_cache=False,
         )
         outcome.loss.backward()

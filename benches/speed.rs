@@ -21,8 +21,8 @@ use steadfast::models::blocks::tiles::{Panels, Rows, Through, through};
 use steadfast::models::generate::{GenerateOptions, generate};
 use steadfast::models::{LanguageModel, resolve};
 use steadfast::settings::arm::{Hyperparameters, Length, MethodName, NullSpaceSettings};
-use steadfast::settings::{DataSettings, DataSource};
-use steadfast::study::data;
+use steadfast::settings::{DataSettings, DataSource, TrainingDevice};
+use steadfast::study::{arm, data};
 use steadfast::training::plan::{Order, Plan, Span};
 use steadfast::training::train::{Anchor, Anchors, Task, train};
 
@@ -68,6 +68,8 @@ struct Training {
     learning_rate: f64,
     /// Checkpoints, and the adapter that training starts from, as `initial/`.
     folder: PathBuf,
+    /// Where the steps run; the CPU where it is not said.
+    device: Option<String>,
 }
 
 fn main() -> Outcome<()> {
@@ -147,6 +149,11 @@ fn trained(model: &LanguageModel, work: &Training) -> Outcome<Value> {
     method
         .adapter()?
         .write(&work.folder.join("initial"), &model.located.id, None)?;
+    let device = match TrainingDevice::parse(work.device.as_deref().unwrap_or("cpu")) {
+        Ok(device) => device,
+        Err(refusal) => return Err(format!("{}; {}", refusal.message, refusal.hint).into()),
+    };
+    let accelerated = arm::accelerated(model, device)?;
     let steps = Mutex::new(Vec::new());
     let listener = |event: Event| {
         if let Event::TrainingStep {
@@ -167,7 +174,7 @@ fn trained(model: &LanguageModel, work: &Training) -> Outcome<Value> {
     };
     train(
         &Task {
-            decoder: &model.decoder,
+            engine: arm::engine(model, accelerated.as_ref()),
             examples: &examples,
             validation: &[],
             anchors: &anchors,

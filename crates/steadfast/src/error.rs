@@ -152,6 +152,31 @@ impl Error {
 
 impl From<candle_core::Error> for Error {
     fn from(cause: candle_core::Error) -> Self {
+        // candle has no kind of its own for it; the driver's name of the error is in the message.
+        if cause.to_string().contains("CUDA_ERROR_OUT_OF_MEMORY") {
+            return Self::outside("the card's memory is full")
+                .because(cause)
+                .hint("give fewer --batch-tokens, or train on the CPU");
+        }
         Self::bug("a tensor operation failed").because(cause)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_card_is_no_bug() {
+        let full = "DriverError(CUDA_ERROR_OUT_OF_MEMORY, \"out of memory\")";
+        let error = Error::from(candle_core::Error::Msg(full.to_owned()));
+        assert_eq!(error.class, Class::Outside);
+        assert!(
+            error
+                .hint
+                .is_some_and(|hint| hint.contains("--batch-tokens"))
+        );
+        let other = Error::from(candle_core::Error::Msg("shapes".to_owned()));
+        assert_eq!(other.class, Class::Bug);
     }
 }

@@ -159,8 +159,11 @@ pub fn tune(settings: &TuneSettings, listener: &dyn Listener) -> Result<TuneOutc
     let retained = arm::needs_retained(arms)
         .then(|| replies::retain_set(&base, &settings.retain, &store, listener))
         .transpose()?;
+    let accelerated = arm::accelerated(&base, settings.device)?;
     let trained = arm::train(&arm::Work {
         base: &base,
+        engine: arm::engine(&base, accelerated.as_ref()),
+        device: settings.device,
         arm: &settings.arm,
         seed: settings.seed,
         conversations: &conversations,

@@ -52,7 +52,7 @@ fn a_step_allocates_little_and_leaves_nothing() -> steadfast::Result<()> {
     };
     train(
         &Task {
-            decoder: &model.decoder,
+            engine: &model.decoder,
             examples: &examples,
             validation: &[],
             anchors: &Anchors::default(),

@@ -54,6 +54,9 @@ pub struct Arguments {
     /// Go on from the last checkpoint in the output folder
     #[arg(long)]
     resume: bool,
+    /// Where training runs: cpu, cuda or cuda:N (in builds with CUDA) [default: cpu]
+    #[arg(long, value_name = "DEVICE")]
+    device: Option<String>,
     /// Keep within this much memory, such as 900MB: slower, but the same bits
     #[arg(long, value_name = "SIZE")]
     memory_limit: Option<String>,
@@ -80,6 +83,7 @@ pub fn run(arguments: Arguments, global: Global) -> Result<()> {
         seed: arguments.seed,
         output: arguments.output,
         resume: arguments.resume,
+        device: arguments.device,
         memory_limit: arguments.memory_limit,
     })?;
     explain_interrupt("add --resume to go on from the last checkpoint");

@@ -72,6 +72,9 @@ mistake!(adapter_missing, "x" => ""; "measure", "--adapter", "nowhere");
 
 // Flags.
 mistake!(flag_steps_and_epochs, "d.jsonl" => GOOD; "tune", "--data", "d.jsonl", "--steps", "4", "--epochs", "2");
+mistake!(flag_device, "d.jsonl" => GOOD; "tune", "--data", "d.jsonl", "--device", "gpu");
+#[cfg(not(feature = "cuda"))]
+mistake!(flag_device_not_built, "d.jsonl" => GOOD; "tune", "--data", "d.jsonl", "--device", "cuda");
 mistake!(flag_max_loss, "b.json" => "{}"; "gate", "b.json", "b.json", "--max-loss", "safety");
 mistake!(flag_unknown_axis, "b.json" => "{}"; "gate", "b.json", "b.json", "--max-loss", "safty=2");
 mistake!(flag_unknown_suite, "x" => ""; "measure", "--suite", "arc_easy");

@@ -18,12 +18,14 @@ use super::config::ModelConfig;
 use super::weights::Weights;
 use crate::conversations::packing::{Beginning, Packed, Target};
 use crate::{Error, Result};
-use caches::{Caches, offsets};
+use caches::Caches;
 use candle_core::{Device, Tensor};
+use rows::{check_tokens, offsets, positions};
 use std::collections::BTreeMap;
 use taker::Taker;
 
 mod caches;
+pub(super) mod rows;
 mod taker;
 
 pub use caches::Cache;
@@ -35,18 +37,18 @@ pub type InputObserver<'a> = &'a mut dyn FnMut(&str, &[f32], usize) -> Result<()
 /// The network, weights frozen.
 #[derive(Debug)]
 pub struct Decoder {
-    heads: Heads,
+    pub(super) heads: Heads,
     hidden_size: usize,
-    vocabulary: usize,
-    context: usize,
-    epsilon: f64,
-    embedding: Tensor,
-    layers: Vec<Layer>,
-    norm: Tensor,
-    head: Tensor,
+    pub(super) vocabulary: usize,
+    pub(super) context: usize,
+    pub(super) epsilon: f64,
+    pub(super) embedding: Tensor,
+    pub(super) layers: Vec<Layer>,
+    pub(super) norm: Tensor,
+    pub(super) head: Tensor,
     /// The head is the embedding.
-    tied: bool,
-    rotary: Rotary,
+    pub(super) tied: bool,
+    pub(super) rotary: Rotary,
     /// Layers whose activations wait for the backward; those of the rest are computed anew.
     kept_layers: usize,
     shapes: BTreeMap<String, (usize, usize)>,
@@ -78,8 +80,9 @@ impl Decoder {
     pub fn new(config: &ModelConfig, weights: Weights, device: &Device) -> Result<Self> {
         config.check()?;
         if !device.is_cpu() {
-            return Err(Error::user("the decoder's blocks run on the CPU only")
-                .hint("choose the CPU as the device"));
+            return Err(Error::bug(
+                "the decoder's own weights stay on the CPU; AcceleratedDecoder copies them elsewhere",
+            ));
         }
         let heads = Heads {
             query: config.heads,
@@ -231,33 +234,10 @@ impl Decoder {
         self.context
     }
 
-    fn positions(&self, lengths: &[usize], offsets: &[usize]) -> Result<Vec<u32>> {
-        let mut positions = Vec::with_capacity(lengths.iter().sum());
-        for (&length, &offset) in lengths.iter().zip(offsets) {
-            if offset + length > self.context {
-                return Err(Error::user(format!(
-                    "a sequence of {} tokens is longer than the model's context of {}",
-                    offset + length,
-                    self.context
-                ))
-                .hint("shorten the conversation or split it"));
-            }
-            positions.extend((offset..offset + length).map(|position| position as u32));
-        }
-        Ok(positions)
-    }
-
     fn embed(&self, tokens: &[u32]) -> Result<Buffer> {
         let embedding = Floats::of(&self.embedding)?;
         let mut states = self.pool.take(tokens.len() * self.hidden_size);
         for (state, &token) in states.chunks_exact_mut(self.hidden_size).zip(tokens) {
-            if token as usize >= self.vocabulary {
-                return Err(Error::user(format!(
-                    "token {token} is outside the vocabulary of {}",
-                    self.vocabulary
-                ))
-                .hint("use the tokenizer that came with the model"));
-            }
             let place = token as usize * self.hidden_size;
             state.copy_from_slice(&embedding[place..place + self.hidden_size]);
         }
@@ -275,14 +255,14 @@ impl Decoder {
         mut observe: Option<InputObserver<'_>>,
     ) -> Result<Buffer> {
         let offsets = caches.lengths(lengths.len());
-        if lengths.iter().sum::<usize>() != tokens.len() || offsets.len() != lengths.len() {
+        check_tokens(tokens, lengths, self.vocabulary)?;
+        if offsets.len() != lengths.len() {
             return Err(Error::bug(format!(
-                "{} tokens and {} caches for sequences of lengths {lengths:?}",
-                tokens.len(),
+                "{} caches for sequences of lengths {lengths:?}",
                 offsets.len()
             )));
         }
-        let positions = self.positions(lengths, &offsets)?;
+        let positions = positions(self.context, lengths, &offsets)?;
         let adapter = BorrowedAdapter::new(adapter, &self.shapes)?;
         let beginning = match caches {
             Caches::Fresh { beginning } => beginning,
@@ -416,8 +396,8 @@ impl Decoder {
         gradient: &Tensor,
         adapter: &Adapter,
     ) -> Result<AdapterGradients> {
-        let positions =
-            self.positions(&kept.lengths, &offsets(kept.lengths.len(), kept.beginning))?;
+        let offsets = offsets(kept.lengths.len(), kept.beginning);
+        let positions = positions(self.context, &kept.lengths, &offsets)?;
         let adapter = BorrowedAdapter::new(Some(adapter), &self.shapes)?;
         let pass = self.pass(&positions, &kept.lengths, kept.beginning, &adapter);
         let gradient = self.rows_of(gradient)?;
@@ -537,4 +517,4 @@ impl Decoder {
 pub(crate) mod tests;
 
 #[cfg(test)]
-mod golden;
+pub(crate) mod golden;

@@ -1,9 +1,11 @@
 //! Weights in, forward, backward, text out.
 //!
 //! [`resolve`] finds a model, [`config`], [`weights`] and [`tokenizer`] read it, [`decoder`] is the
-//! network built from [`blocks`], [`adapter`] the low-rank change on top of it, [`generate`] and
-//! [`likelihood`] the two ways to ask it something, [`export`] writes it for other tools.
+//! network built from [`blocks`], [`accelerated`] its training on another device, both behind
+//! [`network`]; [`adapter`] is the low-rank change on top of it, [`generate`] and [`likelihood`] the
+//! two ways to ask it something, [`export`] writes it for other tools.
 
+pub mod accelerated;
 pub mod adapter;
 pub mod blocks;
 pub mod config;
@@ -14,10 +16,12 @@ pub mod gguf;
 pub mod language_model;
 pub mod likelihood;
 pub mod memory;
+pub mod network;
 pub mod resolve;
 pub mod tokenizer;
 pub mod weights;
 
+pub use accelerated::AcceleratedDecoder;
 pub use adapter::{Adapter, LowRank};
 pub use config::ModelConfig;
 pub use decoder::Decoder;

@@ -4,6 +4,7 @@
 //! TOML; [`arm`] holds what one training run is made of; [`presets`] is the one table of counts.
 
 pub mod arm;
+pub mod device;
 pub mod measure;
 pub mod presets;
 pub mod recipe;
@@ -16,6 +17,7 @@ pub use arm::{AnchorKind, AnchorSettings};
 pub use arm::{
     ArmSettings, Hyperparameters, Length, MethodName, NullSpaceSettings, Role, Subspace,
 };
+pub use device::TrainingDevice;
 pub use measure::{MeasureFlags, MeasureSettings};
 pub use presets::Preset;
 pub use recipe::Overrides;

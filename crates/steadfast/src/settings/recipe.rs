@@ -4,6 +4,7 @@ use super::arm::{
     AnchorKind, ArmSettings, Hyperparameters, Length, MethodName, NullSpaceSettings, PROJECTIONS,
     Role, Subspace, TARGET_GROUPS, projections,
 };
+use super::device::TrainingDevice;
 use super::presets::{Preset, Scale};
 use super::study::{DataSettings, DataSource, StudySettings};
 use super::suggest;
@@ -80,6 +81,7 @@ pub fn parse(path: &Path, text: &str, overrides: &Overrides) -> Result<StudySett
             .or_else(|| root.text("runs").map(PathBuf::from))
             .unwrap_or_else(|| PathBuf::from("runs")),
         data: data(&root, &scale),
+        device: device(&root),
         arms: arms(&root, &scale),
         suites: measuring::suites(&root, &scale),
         generation: measuring::generation(&root, &scale),
@@ -174,6 +176,16 @@ fn seeds(root: &Section<'_, '_>, overrides: &Overrides) -> Vec<u64> {
         seeds = vec![seed];
     }
     seeds
+}
+
+fn device(root: &Section<'_, '_>) -> TrainingDevice {
+    let Some(text) = root.text("device") else {
+        return TrainingDevice::Cpu;
+    };
+    TrainingDevice::parse(&text).unwrap_or_else(|refusal| {
+        root.mistake("device", refusal.message, refusal.hint);
+        TrainingDevice::Cpu
+    })
 }
 
 fn data(root: &Section<'_, '_>, scale: &Scale) -> DataSettings {
@@ -505,6 +517,19 @@ mod tests {
         );
         assert_eq!(all[0].hint.as_deref(), Some("did you mean `seeds`?"));
         assert_eq!(all[1].hint.as_deref(), Some("did you mean `null-space`?"));
+    }
+
+    #[test]
+    fn a_device_is_read_and_the_cpu_is_no_part_of_the_settings() {
+        let written = format!("device = \"cpu\"\n{SHIPPED}");
+        let settings = |text| parse(Path::new("r.toml"), text, &Overrides::default()).unwrap();
+        assert_eq!(settings(&written), settings(SHIPPED));
+        let json = serde_json::to_string(&settings(&written)).unwrap();
+        assert!(!json.contains("\"device\""), "old runs keep their id");
+        let [mistake] = &mistakes(&format!("device = \"gpu\"\n{SHIPPED}"))[..] else {
+            panic!("one mistake was expected");
+        };
+        assert_eq!(mistake.place.field.as_deref(), Some("device"));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! What a whole study is made of.
 
 use super::arm::ArmSettings;
+use super::device::TrainingDevice;
 use super::presets::{Preset, Scale};
 use crate::evaluation::Axis;
 use crate::models::resolve::DEFAULT_BASE;
@@ -130,6 +131,9 @@ pub struct StudySettings {
     pub runs: PathBuf,
     /// Training data.
     pub data: DataSettings,
+    /// Where it is trained.
+    #[serde(skip_serializing_if = "TrainingDevice::is_cpu")]
+    pub device: TrainingDevice,
     /// What is trained.
     pub arms: Vec<ArmSettings>,
     /// What is measured.

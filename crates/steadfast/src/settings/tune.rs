@@ -1,6 +1,7 @@
 //! What one arm trained by itself is made of.
 
 use super::arm::{ArmSettings, Hyperparameters, Length, MethodName};
+use super::device::TrainingDevice;
 use super::presets::Preset;
 use super::study::{DataSettings, DataSource, RetainSettings};
 use super::suggest;
@@ -25,6 +26,8 @@ pub struct TuneSettings {
     pub output: PathBuf,
     /// Go on from the last checkpoint in `output`.
     pub resume: bool,
+    /// Where training runs.
+    pub device: TrainingDevice,
     /// Bytes of memory to keep within. Changes no bit of the result.
     #[serde(skip)]
     pub memory_limit: Option<u64>,
@@ -57,6 +60,8 @@ pub struct TuneFlags {
     pub output: Option<PathBuf>,
     /// `--resume`
     pub resume: bool,
+    /// `--device`
+    pub device: Option<String>,
     /// `--memory-limit`
     pub memory_limit: Option<String>,
 }
@@ -122,6 +127,18 @@ impl TuneSettings {
             }
             found
         });
+        let written = flags.device.as_deref().unwrap_or("cpu");
+        let device = TrainingDevice::parse(written).unwrap_or_else(|refusal| {
+            mistake("--device", refusal.message, refusal.hint.to_owned());
+            TrainingDevice::Cpu
+        });
+        if memory_limit.is_some() && !device.is_cpu() {
+            mistake(
+                "--memory-limit",
+                "`--memory-limit` is for training on the CPU".to_owned(),
+                "leave it out, or give fewer --batch-tokens to need less of the card".to_owned(),
+            );
+        }
         Error::all(mistakes)?;
 
         let length = match (flags.steps, flags.epochs) {
@@ -160,6 +177,7 @@ impl TuneSettings {
                 .output
                 .unwrap_or_else(|| PathBuf::from(format!("adapters/{}", method.name()))),
             resume: flags.resume,
+            device,
             memory_limit,
         })
     }

@@ -6,12 +6,13 @@ use crate::digest;
 use crate::events::{Event, Listener};
 use crate::methods::moments::{FirstTokens, Moments};
 use crate::methods::{Method, lora, null_space, spectrum};
-use crate::models::LanguageModel;
 use crate::models::adapter::TENSOR_FILE;
 use crate::models::memory::Load;
+use crate::models::{AcceleratedDecoder, LanguageModel};
 use crate::reports::results::{LayerDisturbance, Training};
 use crate::runs::atomic;
-use crate::settings::{ArmSettings, MethodName, Subspace};
+use crate::settings::{ArmSettings, MethodName, Subspace, TrainingDevice};
+use crate::training::engine::Engine;
 use crate::training::train::{Anchor, Anchors, Summary, Task, train as run_loop};
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
@@ -19,12 +20,25 @@ use std::path::{Path, PathBuf};
 
 /// Part of what training is known by: a change of what it ends with makes what was trained before
 /// unreachable.
-pub const TRAINING: &str = "steadfast.training/3";
+const TRAINING: &str = "steadfast.training/3";
+
+/// The version of training on a device: another device rounds otherwise, and a run goes on where it
+/// began.
+pub fn version(device: TrainingDevice) -> String {
+    match device {
+        TrainingDevice::Cpu => TRAINING.to_owned(),
+        TrainingDevice::Cuda(_) => format!("{TRAINING} on cuda"),
+    }
+}
 
 /// What an arm is trained with.
 pub struct Work<'a> {
     /// The base.
     pub base: &'a LanguageModel,
+    /// What computes losses and gradients.
+    pub engine: &'a dyn Engine,
+    /// Where it does.
+    pub device: TrainingDevice,
     /// Method and hyperparameters.
     pub arm: &'a ArmSettings,
     /// Of data order and initialisation.
@@ -108,6 +122,28 @@ pub fn scaled_digest(adapter: &str, scale: f64) -> String {
     }
 }
 
+/// The base's weights on `device`, unless that is the CPU, where they are already.
+pub fn accelerated(
+    base: &LanguageModel,
+    device: TrainingDevice,
+) -> Result<Option<AcceleratedDecoder<'_>>> {
+    if device.is_cpu() {
+        return Ok(None);
+    }
+    AcceleratedDecoder::new(&base.decoder, &device.open()?).map(Some)
+}
+
+/// What trains arms of `base`.
+pub fn engine<'a>(
+    base: &'a LanguageModel,
+    accelerated: Option<&'a AcceleratedDecoder<'a>>,
+) -> &'a dyn Engine {
+    match accelerated {
+        Some(accelerated) => accelerated,
+        None => &base.decoder,
+    }
+}
+
 /// Trains the arm, or finds it trained.
 pub fn train(work: &Work<'_>) -> Result<TrainedArm> {
     let run = identity(work)?;
@@ -121,7 +157,7 @@ pub fn train(work: &Work<'_>) -> Result<TrainedArm> {
     let mut method = method(work)?;
     let anchors = anchors(work)?;
     let task = Task {
-        decoder: &work.base.decoder,
+        engine: work.engine,
         examples: &work.conversations.training,
         validation: &work.conversations.validation,
         anchors: &anchors,
@@ -194,7 +230,7 @@ fn finished(
 /// Digest of everything that decides what training ends with.
 fn identity(work: &Work<'_>) -> Result<String> {
     let inputs = (
-        TRAINING,
+        version(work.device),
         &work.base.located.sha256,
         // The scales are measured, not trained.
         (work.arm.method, &work.arm.hyperparameters),

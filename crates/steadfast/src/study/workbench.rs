@@ -169,8 +169,13 @@ impl<'a> Workbench<'a> {
         } else {
             None
         };
+        let (base, device) = (self.base()?, self.settings.device);
+        // Weights are put on the device anew for each arm: that takes a moment, and training minutes.
+        let accelerated = arm::accelerated(base, device)?;
         let record = arm::train(&arm::Work {
-            base: self.base()?,
+            base,
+            engine: arm::engine(base, accelerated.as_ref()),
+            device,
             arm,
             seed,
             conversations: &*self.conversations(seed)?,
@@ -332,7 +337,7 @@ impl<'a> Workbench<'a> {
                     prompts(suites::drift_prompts()?),
                 );
                 Ok::<_, Error>((
-                    arm::TRAINING,
+                    arm::version(self.settings.device),
                     arm.method,
                     &arm.hyperparameters,
                     (seed, scale),

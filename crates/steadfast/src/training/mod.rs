@@ -1,6 +1,7 @@
 //! The training loop, the optimiser, checkpoints and exact resume.
 
 pub mod checkpoint;
+pub mod engine;
 pub mod optimizer;
 pub mod plan;
 pub mod schedule;

@@ -1,6 +1,7 @@
 //! The loop: batches in, a moved method out. It knows no method by name.
 
 use super::checkpoint::{Checkpoint, Progress};
+use super::engine::{Engine, Lesson, Retained};
 use super::optimizer::AdamW;
 use super::plan::{Batch, Order, Plan, Span};
 use super::schedule::learning_rate;
@@ -86,8 +87,8 @@ impl Anchor {
 
 /// What one training run is made of.
 pub struct Task<'a> {
-    /// The network.
-    pub decoder: &'a Decoder,
+    /// The network, wherever it runs.
+    pub engine: &'a dyn Engine,
     /// Conversations to learn.
     pub examples: &'a [Example],
     /// Conversations held out for the validation loss.
@@ -367,37 +368,32 @@ fn one_batch(
     for target in &mut packed.targets {
         target.weight = shares.target as f32;
     }
-    let mut retained = Vec::new();
+    let mut replayed = Vec::new();
     for (anchor, place) in anchors.clone().zip(&places[batch.examples.len()..]) {
-        retained.extend(anchor.rows.iter().map(|&row| Target {
+        replayed.extend(anchor.rows.iter().map(|&row| Target {
             row: place.row(row as usize),
             token: anchor.tokens[row as usize + 1],
             weight: shares.anchor as f32,
         }));
     }
-    let (hidden, kept) = task.decoder.forward(&packed, adapter)?;
-    let (loss, mut gradient) = task.decoder.cross_entropy(&hidden, &packed.targets)?;
-    let mut divergence = 0.0;
-    if !retained.is_empty() {
-        let (value, pull) = match task.anchors.kind {
-            AnchorKind::Kl => {
-                let rows: Vec<u32> = retained.iter().map(|target| target.row).collect();
-                let teachers: Vec<&Tensor> = anchors.map(|anchor| &anchor.teacher).collect();
-                let teacher = Tensor::cat(&teachers, 0)?;
-                task.decoder
-                    .divergence(&hidden, &rows, &teacher, shares.anchor)?
+    let retained = match task.anchors.kind {
+        _ if replayed.is_empty() => Retained::Nothing,
+        AnchorKind::Replay => Retained::Replayed(replayed),
+        AnchorKind::Kl => {
+            let teachers: Vec<&Tensor> = anchors.map(|anchor| &anchor.teacher).collect();
+            Retained::Held {
+                rows: replayed.iter().map(|target| target.row).collect(),
+                teacher: Tensor::cat(&teachers, 0)?,
+                weight: shares.anchor,
             }
-            AnchorKind::Replay => task.decoder.cross_entropy(&hidden, &retained)?,
-        };
-        divergence = value;
-        gradient = (gradient + pull)?;
-    }
-    let gradients = task.decoder.backward(kept, &gradient, adapter)?;
+        }
+    };
+    let learnt = task.engine.learn(&Lesson { packed, retained }, adapter)?;
     Ok(StepGradients {
-        loss,
-        divergence,
+        loss: learnt.loss,
+        divergence: learnt.divergence,
         tokens: sequences.iter().map(|sequence| sequence.len()).sum(),
-        gradients,
+        gradients: learnt.gradients,
     })
 }
 
@@ -451,17 +447,9 @@ fn validate(
         if !full && index + 1 < task.validation.len() {
             continue;
         }
-        let Packed {
-            tokens,
-            lengths,
-            targets,
-            ..
-        } = std::mem::take(&mut packed);
-        let hidden = task
-            .decoder
-            .hidden(&tokens, &lengths, Some(&adapter), None)?;
-        sum += negative_log_likelihood(task.decoder, &hidden, &targets)?;
-        count += targets.len();
+        let full = std::mem::take(&mut packed);
+        sum += task.engine.loss(&full, &adapter)?;
+        count += full.targets.len();
     }
     let loss = sum / count.max(1) as f64;
     let step = state.progress.step;
@@ -476,14 +464,6 @@ fn validate(
     }
     listener.on(Event::ValidationLoss { step, loss });
     Ok(())
-}
-
-fn negative_log_likelihood(decoder: &Decoder, hidden: &Tensor, targets: &[Target]) -> Result<f64> {
-    let scored = decoder.log_probabilities(hidden, targets)?;
-    Ok(-scored
-        .iter()
-        .map(|(log_probability, _)| log_probability)
-        .sum::<f64>())
 }
 
 /// Whether the last `patience` validations brought nothing better than one before them.

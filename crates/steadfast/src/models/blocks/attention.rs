@@ -39,7 +39,8 @@ impl Heads {
         self.query * self.size
     }
 
-    fn group(&self) -> usize {
+    /// Query heads that share a key head.
+    pub fn group(&self) -> usize {
         self.query / self.key_value
     }
 
@@ -53,7 +54,8 @@ impl Heads {
         (self.query + self.key_value + head) * self.size
     }
 
-    fn scale(&self) -> f32 {
+    /// What products of queries and keys are multiplied by.
+    pub fn scale(&self) -> f32 {
         1.0 / (self.size as f32).sqrt()
     }
 }

@@ -46,6 +46,11 @@ impl Rotary {
         }
     }
 
+    /// Cosines, sines and the width of their rows.
+    pub fn tables(&self) -> (&[f32], &[f32], usize) {
+        (&self.cosines, &self.sines, self.half)
+    }
+
     /// Turns the first `heads` heads of each row of `x` [rows, stride] by the row's position.
     pub fn apply(&self, x: &mut [f32], stride: usize, heads: usize, positions: &[u32], turn: Turn) {
         const ROWS: usize = 16;

@@ -2,6 +2,7 @@
 
 use super::super::blocks::cache::LayerCache;
 use super::super::blocks::layer::Context;
+use super::rows::offsets;
 use crate::conversations::packing::Beginning;
 
 /// Keys and values of one sequence under way, at every layer.
@@ -61,11 +62,4 @@ impl Caches<'_> {
             ),
         }
     }
-}
-
-/// Positions before the first row of each sequence.
-pub(super) fn offsets(sequences: usize, beginning: Beginning) -> Vec<usize> {
-    (0..sequences)
-        .map(|index| beginning.before(index))
-        .collect()
 }

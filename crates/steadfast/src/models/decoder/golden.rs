@@ -42,7 +42,7 @@ struct GoldenConversation {
 }
 
 /// The default base, read once for all tests.
-fn base() -> &'static LanguageModel {
+pub(crate) fn base() -> &'static LanguageModel {
     static BASE: OnceLock<LanguageModel> = OnceLock::new();
     BASE.get_or_init(|| {
         let located = resolve::locate(None, &Silent).expect("the default base can be found");
@@ -58,7 +58,7 @@ fn wave(shape: (usize, usize), seed: f64, size: f64) -> Tensor {
     Tensor::from_vec(data, shape, &Device::Cpu).expect("the data fill the shape")
 }
 
-fn wave_adapter(decoder: &Decoder, rank: usize, scale: f64) -> Adapter {
+pub(crate) fn wave_adapter(decoder: &Decoder, rank: usize, scale: f64) -> Adapter {
     let modules = decoder
         .linear_paths()
         .into_iter()

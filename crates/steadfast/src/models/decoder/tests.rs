@@ -11,14 +11,14 @@ use rand_chacha::ChaCha8Rng;
 pub(crate) const VOCABULARY: usize = 37;
 const HIDDEN: usize = 16;
 
-fn uniform(random: &mut impl Rng, shape: (usize, usize), size: f32) -> Tensor {
+pub(crate) fn uniform(random: &mut impl Rng, shape: (usize, usize), size: f32) -> Tensor {
     let data: Vec<f32> = (0..shape.0 * shape.1)
         .map(|_| random.random_range(-size..size))
         .collect();
     Tensor::from_vec(data, shape, &Device::Cpu).expect("the data fill the shape")
 }
 
-fn tiny_config() -> ModelConfig {
+pub(crate) fn tiny_config() -> ModelConfig {
     ModelConfig {
         architecture: "llama".into(),
         hidden_size: HIDDEN,
@@ -35,7 +35,7 @@ fn tiny_config() -> ModelConfig {
     }
 }
 
-fn tiny_weights(config: &ModelConfig) -> Weights {
+pub(crate) fn tiny_weights(config: &ModelConfig) -> Weights {
     let random = &mut ChaCha8Rng::seed_from_u64(1);
     let mut weights = Weights::new();
     let hidden = config.hidden_size;
@@ -115,7 +115,7 @@ pub(crate) fn tokens_of(seed: u64, count: usize) -> Vec<u32> {
 }
 
 /// Two sequences, the longer crossing a block of queries; some rows carry loss, with weights.
-fn tiny_batch() -> Packed {
+pub(crate) fn tiny_batch() -> Packed {
     let lengths = vec![5, 70];
     let tokens = tokens_of(3, 75);
     let targets = (0..74)
@@ -144,7 +144,7 @@ fn largest_difference(left: &Tensor, right: &Tensor) -> f32 {
         .fold(0.0, f32::max)
 }
 
-fn inner(left: &Tensor, right: &Tensor) -> f64 {
+pub(crate) fn inner(left: &Tensor, right: &Tensor) -> f64 {
     let left = Floats::of(left).expect("a CPU tensor");
     let right = Floats::of(right).expect("a CPU tensor");
     left.iter()

@@ -5,8 +5,9 @@ use crate::events::Silent;
 use crate::methods::low_rank::{Adapting, uniform};
 use crate::methods::moments::{FirstTokens, Moments, group_of};
 use crate::methods::{lora, null_space, spectrum};
-use crate::models::ModelConfig;
+use crate::models::accelerated::tests::device;
 use crate::models::weights::Weights;
+use crate::models::{AcceleratedDecoder, ModelConfig};
 use crate::settings::{MethodName, NullSpaceSettings, Subspace};
 use candle_core::{DType, Device};
 use rand::{RngExt, SeedableRng};
@@ -203,7 +204,7 @@ impl World {
 
     fn task(&self, resume: bool) -> Task<'_> {
         Task {
-            decoder: &self.decoder,
+            engine: &self.decoder,
             examples: &self.examples,
             validation: &self.validation,
             anchors: &self.anchors,
@@ -481,4 +482,37 @@ fn early_stopping_ends_with_the_best_parameters() {
         (found - least).abs() < 1e-6,
         "{found} is not the best, {least}"
     );
+}
+
+#[test]
+fn the_accelerated_decoder_trains_as_the_tiles_do() {
+    let both = [AnchorKind::Kl, AnchorKind::Replay];
+    for (kind, anchor) in KINDS[..2].iter().zip(both) {
+        let root = tempfile::tempdir().unwrap();
+        let mut world = World::new(*kind, &root.path().join("tiles"));
+        world.settings.length = Length::Steps(3);
+        world.anchors.kind = anchor;
+        let mut by_tiles = method_of(*kind, &world.decoder);
+        let expected = train(&world.task(false), by_tiles.as_mut(), &Silent).unwrap();
+
+        let accelerated = AcceleratedDecoder::new(&world.decoder, &device()).unwrap();
+        let folder = root.path().join("accelerated");
+        let task = Task {
+            engine: &accelerated,
+            folder: &folder,
+            ..world.task(false)
+        };
+        let mut method = method_of(*kind, &world.decoder);
+        let found = train(&task, method.as_mut(), &Silent).unwrap();
+        assert_eq!(found.losses.len(), 3);
+        let losses = |summary: &Summary| -> Vec<f64> {
+            let validation = summary.validation.iter().map(|(_, loss)| *loss);
+            summary.losses.iter().copied().chain(validation).collect()
+        };
+        for (found, expected) in losses(&found).iter().zip(losses(&expected)) {
+            let relative = (found - expected).abs() / expected;
+            println!("{kind:?}: {found} by tiles {expected}, {relative:.1e} apart");
+            assert!(relative < 1e-4, "{kind:?}: {found}, by tiles {expected}");
+        }
+    }
 }
