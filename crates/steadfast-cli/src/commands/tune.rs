@@ -23,7 +23,7 @@ pub struct Arguments {
     /// The base: a folder, a GGUF file or a Hub id [default: SmolLM2-135M-Instruct]
     #[arg(long, value_name = "M")]
     base: Option<String>,
-    /// What may move: lora, null-space, random-a, l2-sp, lora-null, lora-null-2, milora, corda, oplora
+    /// What may move: lora, null-space, full, random-a, l2-sp, lora-null, lora-null-2, milora, corda, oplora
     /// or osft [default: lora]
     #[arg(long, value_name = "NAME")]
     method: Option<String>,

@@ -65,6 +65,8 @@ pub enum Inputs {
     Free(Tensor),
     /// At this tensor, which never moves.
     Fixed(Tensor),
+    /// At the identity, which is never multiplied with: B is the change of the weight itself.
+    Whole(Tensor),
     /// In the span of the orthonormal rows P [k, in]: A = M·P, and M [r, k] moves.
     Inside(Tensor),
     /// Orthogonal to the orthonormal rows V [k, in]: A = M·(I − VᵀV); begins at the given M.
@@ -230,7 +232,7 @@ impl Adapting {
         let mut parameters = Parameters::new();
         for (path, site) in &sites {
             match &site.inputs {
-                Inputs::Fixed(_) => {}
+                Inputs::Fixed(_) | Inputs::Whole(_) => {}
                 Inputs::Free(start) | Inputs::Outside(_, start) => {
                     parameters.insert(format!("{path}.lora_A"), start.clone());
                 }
@@ -246,7 +248,11 @@ impl Adapting {
                 Outputs::From(start) | Outputs::Outside(_, start) => start.clone(),
                 Outputs::Free => {
                     let weight = weight(decoder, path)?;
-                    Tensor::zeros((weight.dim(0)?, form.rank), weight.dtype(), weight.device())?
+                    let rank = match site.inputs {
+                        Inputs::Whole(_) => weight.dim(1)?,
+                        _ => form.rank,
+                    };
+                    Tensor::zeros((weight.dim(0)?, rank), weight.dtype(), weight.device())?
                 }
             };
             parameters.insert(format!("{path}.lora_B"), start);
@@ -274,7 +280,7 @@ impl Adapting {
     fn a(&self, path: &str, site: &Site) -> Result<Tensor> {
         match &site.inputs {
             Inputs::Free(_) => self.parameter(path, "lora_A"),
-            Inputs::Fixed(a) => Ok(a.clone()),
+            Inputs::Fixed(a) | Inputs::Whole(a) => Ok(a.clone()),
             Inputs::Inside(basis) => Ok(self.parameter(path, "M")?.matmul(basis)?),
             Inputs::Outside(rows, _) => outside_rows(&self.parameter(path, "lora_A")?, rows),
         }
@@ -310,7 +316,7 @@ impl Adapting {
         let pulled = b.matmul(&moved.matmul(&a.t()?)?)?;
         let value = inner(&pulled, &b)?;
         let pull_a = match site.inputs {
-            Inputs::Fixed(_) => None,
+            Inputs::Fixed(_) | Inputs::Whole(_) => None,
             _ => Some((b.t()?.matmul(&b)?.matmul(&moved)? * 2.0)?),
         };
         Ok((value, (pulled * 2.0)?, pull_a))
@@ -343,6 +349,12 @@ impl Method for Adapting {
             };
         }
         for (path, site) in &self.sites {
+            if let Inputs::Whole(identity) = &site.inputs {
+                let mut whole = LowRank::whole(self.b(path, site)?, identity.clone());
+                whole.train_b = true;
+                modules.insert(path.clone(), whole);
+                continue;
+            }
             let (mut a, mut b) = (self.a(path, site)?, self.b(path, site)?);
             if let Some((first_a, first_b)) = self.beginnings.get(path) {
                 a = Tensor::cat(&[&a, first_a], 0)?;
@@ -351,6 +363,7 @@ impl Method for Adapting {
             let low_rank = LowRank {
                 a,
                 b,
+                whole: false,
                 scale: self.form.scale(),
                 train_a: !matches!(site.inputs, Inputs::Fixed(_)),
                 train_b: true,
@@ -366,14 +379,15 @@ impl Method for Adapting {
     }
 
     fn pull_back(&self, gradients: &AdapterGradients) -> Result<(Parameters, Penalty)> {
-        let rank = self.form.rank;
         let mut pulled = Parameters::new();
         let mut value = 0.0;
         for (path, site) in &self.sites {
             let part = |name: &str| super::parameter(gradients, &format!("{path}.{name}"));
+            // Of a change counted from its beginning only the first half moves.
+            let rank = self.parameter(path, "lora_B")?.dim(1)?;
             let mut of_b = part("lora_B")?.narrow(1, 0, rank)?;
             let mut of_a = match site.inputs {
-                Inputs::Fixed(_) => None,
+                Inputs::Fixed(_) | Inputs::Whole(_) => None,
                 _ => Some(part("lora_A")?.narrow(0, 0, rank)?),
             };
             if let Some(disturbance) = site.disturbance.as_ref().filter(|_| self.penalty > 0.0) {
@@ -392,7 +406,7 @@ impl Method for Adapting {
             pulled.insert(format!("{path}.lora_B"), of_b);
             let Some(of_a) = of_a else { continue };
             match &site.inputs {
-                Inputs::Free(_) | Inputs::Fixed(_) => {
+                Inputs::Free(_) | Inputs::Fixed(_) | Inputs::Whole(_) => {
                     pulled.insert(format!("{path}.lora_A"), of_a.contiguous()?);
                 }
                 Inputs::Outside(rows, _) => {

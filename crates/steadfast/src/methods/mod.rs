@@ -3,8 +3,10 @@
 //! [`lora`] and its kin move A and B; [`null_space`] moves where the old behaviour does not look, with
 //! [`moments`] as its instrument and [`subspace`] as its linear algebra; [`spectrum`] holds the
 //! comparators that go by the singular values of the base's weights. All of them are [`low_rank`]
-//! changes and differ in where the two factors begin and may go.
+//! changes and differ in where the two factors begin and may go; [`full`] moves whole weights in the
+//! same form.
 
+pub mod full;
 pub mod lora;
 pub mod low_rank;
 pub mod method;

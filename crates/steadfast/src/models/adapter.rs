@@ -5,6 +5,7 @@ use crate::{Error, Result};
 use candle_core::{DType, Device, Tensor};
 use serde::Deserialize;
 use serde_json::json;
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
 
@@ -14,6 +15,8 @@ const PEFT_VERSION: &str = "0.21.0";
 pub const CONFIG_FILE: &str = "adapter_config.json";
 /// PEFT's name of the tensor file.
 pub const TENSOR_FILE: &str = "adapter_model.safetensors";
+/// Our kind of change of whole weights, which are written as `<path>.change.weight` [out, in].
+const WHOLE: &str = "WHOLE_WEIGHTS";
 /// What PEFT puts before a module's path.
 const PREFIX: &str = "base_model.model.";
 
@@ -24,6 +27,9 @@ pub struct LowRank {
     pub a: Tensor,
     /// [out, rank]
     pub b: Tensor,
+    /// A is the identity and the scale 1, so that B is the change of the weight itself: nothing is
+    /// multiplied by A.
+    pub whole: bool,
     /// α/r, or α/√r with rsLoRA.
     pub scale: f64,
     /// Whether backward computes the gradient of A.
@@ -70,15 +76,33 @@ struct Config {
     alpha_pattern: BTreeMap<String, f64>,
 }
 
+impl LowRank {
+    /// The change [out, in] of a whole weight, and the identity [in, in], which layers share.
+    pub fn whole(change: Tensor, identity: Tensor) -> Self {
+        Self {
+            a: identity,
+            b: change,
+            whole: true,
+            scale: 1.0,
+            train_a: false,
+            train_b: false,
+        }
+    }
+}
+
 impl Adapter {
     /// The same directions, each change `factor` times as large: 0 is the base, 1 the adapter itself.
-    pub fn scaled(&self, factor: f64) -> Self {
+    pub fn scaled(&self, factor: f64) -> Result<Self> {
         let mut scaled = self.clone();
         scaled.alpha *= factor;
         for module in scaled.modules.values_mut() {
-            module.scale *= factor;
+            if module.whole {
+                module.b = (&module.b * factor)?;
+            } else {
+                module.scale *= factor;
+            }
         }
-        scaled
+        Ok(scaled)
     }
 
     /// Writes `adapter_config.json` and `adapter_model.safetensors` as PEFT 0.21 writes them.
@@ -88,7 +112,12 @@ impl Adapter {
         std::fs::create_dir_all(folder).map_err(|cause| Error::file("create", folder, cause))?;
         let mut tensors = BTreeMap::new();
         for (path, module) in &self.modules {
-            for (part, tensor) in [("lora_A", &module.a), ("lora_B", &module.b)] {
+            let parts: &[(&str, &Tensor)] = if module.whole {
+                &[("change", &module.b)]
+            } else {
+                &[("lora_A", &module.a), ("lora_B", &module.b)]
+            };
+            for (part, tensor) in parts {
                 let tensor = tensor.to_device(&Device::Cpu)?.contiguous()?;
                 tensors.insert(format!("{PREFIX}{path}.{part}.weight"), tensor);
             }
@@ -101,6 +130,16 @@ impl Adapter {
             .map_err(|cause| Error::bug("the adapter's config has no JSON form").because(cause))?;
         config.push('\n');
         atomic::write(&folder.join(CONFIG_FILE), config.as_bytes())
+    }
+
+    /// PEFT's word for the kind of change. It has none for changes of whole weights, and says so when
+    /// it is given ours.
+    fn kind(&self) -> &'static str {
+        if self.modules.values().any(|module| module.whole) {
+            WHOLE
+        } else {
+            "LORA"
+        }
     }
 
     /// PEFT's settings, keys sorted.
@@ -128,7 +167,7 @@ impl Adapter {
             ("lora_alpha", whole_or_not(self.alpha)),
             ("lora_dropout", json!(0.0)),
             ("modules_to_save", json!(null)),
-            ("peft_type", json!("LORA")),
+            ("peft_type", json!(self.kind())),
             ("peft_version", json!(PEFT_VERSION)),
             ("r", json!(self.rank)),
             ("rank_pattern", json!({})),
@@ -164,6 +203,28 @@ impl Adapter {
                 .hint("the file may be missing or truncated: copy the adapter again")
         })?;
         let mut modules = BTreeMap::new();
+        let mut identities: BTreeMap<usize, Tensor> = BTreeMap::new();
+        for (name, change) in &tensors {
+            let Some(module) = name.strip_suffix(".change.weight") else {
+                continue;
+            };
+            let path = module.strip_prefix(PREFIX).unwrap_or(module).to_owned();
+            let (_, width) = change.dims2().map_err(|_| {
+                Error::user(format!(
+                    "the change of a weight has shape {:?}, not two dimensions",
+                    change.dims()
+                ))
+                .at(&file)
+                .field(name.as_str())
+                .hint("the file is damaged: copy the adapter again")
+            })?;
+            let identity = match identities.entry(width) {
+                Entry::Occupied(known) => known.into_mut(),
+                Entry::Vacant(place) => place.insert(Tensor::eye(width, DType::F32, &Device::Cpu)?),
+            };
+            let whole = LowRank::whole(change.to_dtype(DType::F32)?, identity.clone());
+            modules.insert(path, whole);
+        }
         for (name, a) in &tensors {
             let Some(module) = name.strip_suffix(".lora_A.weight") else {
                 continue;
@@ -202,6 +263,7 @@ impl Adapter {
                 LowRank {
                     a: a.to_dtype(DType::F32)?,
                     b: b.to_dtype(DType::F32)?,
+                    whole: false,
                     scale: config.scale(&path),
                     train_a: false,
                     train_b: false,
@@ -229,7 +291,7 @@ impl Config {
                 .field(field)
                 .hint("supported: plain LoRA and rsLoRA, as PEFT writes them"))
         };
-        if self.peft_type != "LORA" {
+        if self.peft_type != "LORA" && self.peft_type != WHOLE {
             return refuse(
                 "peft_type",
                 format!("adapters of type `{}` are not supported", self.peft_type),
@@ -309,6 +371,7 @@ mod tests {
         let module = LowRank {
             a: tensor(4, 6),
             b: tensor(8, 4),
+            whole: false,
             scale: 2.0,
             train_a: true,
             train_b: true,

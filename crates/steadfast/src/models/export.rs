@@ -27,7 +27,11 @@ fn merged(adapter: &Adapter, path: &str, weight: Tensor) -> Result<Tensor> {
     let Some(module) = adapter.modules.get(path) else {
         return Ok(weight);
     };
-    let change = (module.b.matmul(&module.a)? * module.scale)?;
+    let change = if module.whole {
+        module.b.clone()
+    } else {
+        (module.b.matmul(&module.a)? * module.scale)?
+    };
     if change.dims() != weight.dims() {
         return Err(Error::user(format!(
             "the adapter changes `{path}` by {:?}, and the base has {:?} there",

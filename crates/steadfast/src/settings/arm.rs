@@ -28,11 +28,13 @@ pub enum MethodName {
     Oplora,
     /// The smallest triples of W, orthogonal to all others.
     Osft,
+    /// The whole weight of each linear layer.
+    Full,
 }
 
 impl MethodName {
     /// All of them, in the order in which a user meets them.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Lora,
         Self::NullSpace,
         Self::RandomA,
@@ -43,11 +45,12 @@ impl MethodName {
         Self::Corda,
         Self::Oplora,
         Self::Osft,
+        Self::Full,
     ];
 
     /// The words a user may write.
-    pub const NAMES: [&'static str; 10] = {
-        let mut names = [""; 10];
+    pub const NAMES: [&'static str; 11] = {
+        let mut names = [""; 11];
         let mut index = 0;
         while index < names.len() {
             names[index] = Self::ALL[index].name();
@@ -74,6 +77,7 @@ impl MethodName {
             Self::Corda => "corda",
             Self::Oplora => "oplora",
             Self::Osft => "osft",
+            Self::Full => "full",
         }
     }
 
@@ -267,6 +271,8 @@ impl Hyperparameters {
             targets: PROJECTIONS.map(str::to_owned).to_vec(),
             learning_rate: match method {
                 MethodName::NullSpace | MethodName::RandomA | MethodName::LoraNull2 => 2e-3,
+                // Every weight moves: a tenth of what a low rank bears.
+                MethodName::Full => 1e-4,
                 _ => 1e-3,
             },
             length,

@@ -407,6 +407,17 @@ fn hyperparameters(
         "penalty" => matches!(method, MethodName::NullSpace | MethodName::L2Sp),
         _ => method == MethodName::NullSpace,
     };
+    if method == MethodName::Full {
+        for key in ["rank", "alpha", "rank_stabilized"] {
+            if section.has(key) {
+                section.mistake(
+                    key,
+                    format!("`{key}` has no effect with method `full`, which moves whole weights"),
+                    "remove it, or use another method",
+                );
+            }
+        }
+    }
     for key in ["penalty", "rho", "subspace"] {
         if section.has(key) && !has(key) {
             section.mistake(

@@ -89,6 +89,22 @@ impl TuneSettings {
             );
             MethodName::Lora
         });
+        if method == MethodName::Full {
+            for (flag, given) in [
+                ("--rank", flags.rank.is_some()),
+                ("--memory-limit", flags.memory_limit.is_some()),
+            ] {
+                if given {
+                    mistake(
+                        flag,
+                        format!(
+                            "`{flag}` cannot be had with method `full`, which moves whole weights"
+                        ),
+                        "remove it, or use another method".to_owned(),
+                    );
+                }
+            }
+        }
         for (flag, value) in [
             ("--learning-rate", flags.learning_rate),
             ("--epochs", flags.epochs),

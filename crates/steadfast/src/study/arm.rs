@@ -5,7 +5,7 @@ use super::replies::OwnReply;
 use crate::digest;
 use crate::events::{Event, Listener};
 use crate::methods::moments::{FirstTokens, Moments};
-use crate::methods::{Method, lora, null_space, spectrum};
+use crate::methods::{Method, full, lora, null_space, spectrum};
 use crate::models::adapter::TENSOR_FILE;
 use crate::models::memory::Load;
 use crate::models::{AcceleratedDecoder, LanguageModel};
@@ -253,6 +253,7 @@ fn method(work: &Work<'_>) -> Result<Box<dyn Method>> {
         MethodName::Milora => spectrum::milora(decoder, settings, seed),
         MethodName::Oplora => spectrum::oplora(decoder, settings, seed),
         MethodName::Osft => spectrum::osft(decoder, settings, seed),
+        MethodName::Full => full::full(decoder, settings, seed),
         MethodName::Corda => spectrum::corda(decoder, settings, seed, &retained_moments(work)?),
         MethodName::LoraNull | MethodName::LoraNull2 => {
             let frozen = work.arm.method == MethodName::LoraNull2;

@@ -95,7 +95,7 @@ impl<'a> Choosing<'a> {
         });
         if choice.scale > 0.0 {
             let located = &bench.base()?.located;
-            trained.whole.scaled(choice.scale).write(
+            trained.whole.scaled(choice.scale)?.write(
                 &trained.folder.join("adapter-within-budget"),
                 &located.id,
                 located.revision.as_deref(),

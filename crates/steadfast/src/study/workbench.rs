@@ -210,7 +210,7 @@ impl<'a> Workbench<'a> {
         scale: f64,
         suites: &[Suite],
     ) -> Result<Vec<Sample>> {
-        let adapter = trained.whole.scaled(scale);
+        let adapter = trained.whole.scaled(scale)?;
         let digest = arm::scaled_digest(&trained.record.digest, scale);
         self.measure(Some((&adapter, &digest)), suites)
     }
@@ -233,7 +233,7 @@ impl<'a> Workbench<'a> {
         let after = self.measure_at(trained, scale, &part.suites)?;
         let drift = replies::drift(
             self.base()?,
-            &trained.whole.scaled(scale),
+            &trained.whole.scaled(scale)?,
             &arm::scaled_digest(&trained.record.digest, scale),
             self.drift()?,
             &self.store,

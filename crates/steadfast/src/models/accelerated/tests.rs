@@ -159,6 +159,7 @@ fn only_what_moves_has_a_gradient() -> Result<()> {
             let random = &mut ChaCha8Rng::seed_from_u64(8);
             let ((outputs, _), (_, inputs)) = (module.b.dims2()?, module.a.dims2()?);
             *module = LowRank {
+                whole: false,
                 a: uniform(random, (5, inputs), 0.4),
                 b: uniform(random, (outputs, 5), 0.4),
                 scale: 0.3,

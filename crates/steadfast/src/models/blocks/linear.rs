@@ -43,6 +43,7 @@ struct BorrowedLowRank<'a> {
     a: Floats<'a>,
     b: Floats<'a>,
     rank: usize,
+    whole: bool,
     scale: f32,
     train_a: bool,
     train_b: bool,
@@ -67,6 +68,7 @@ impl<'a> BorrowedAdapter<'a> {
                 a: matrix(&low_rank.a, (rank, inputs), &format!("{path}.lora_A"))?,
                 b: matrix(&low_rank.b, (outputs, rank), &format!("{path}.lora_B"))?,
                 rank,
+                whole: low_rank.whole,
                 scale: low_rank.scale as f32,
                 train_a: low_rank.train_a,
                 train_b: low_rank.train_b,
@@ -125,6 +127,15 @@ impl LinearGroup {
                 kept.push(None);
                 continue;
             };
+            if module.whole {
+                let change = Through {
+                    panels: &panels,
+                    weights: Rows::of(&module.b, self.inputs),
+                };
+                through(to, accumulate, &[frozen, change]);
+                kept.push(None);
+                continue;
+            }
             let into = Through {
                 panels: &panels,
                 weights: Rows::of(&module.a, self.inputs),
@@ -160,12 +171,24 @@ impl LinearGroup {
         let gradient_y = Rows::of(gradient_y, self.outputs);
         // s·∂y·B of each adapted layer: what goes on through A.
         let mut middles: Vec<(Buffer, &BorrowedLowRank<'_>)> = Vec::new();
+        let mut wholes: Vec<(Rows<'_>, &BorrowedLowRank<'_>)> = Vec::new();
         for (index, part) in self.parts.iter().enumerate() {
             let Some(module) = adapter.modules.get(part.path.as_str()) else {
                 continue;
             };
             let (rank, scale) = (module.rank, module.scale);
             let of_part = gradient_y.columns(part.start, part.outputs);
+            if module.whole {
+                if module.train_b {
+                    let gradient_b = across(of_part, Rows::of(x, self.inputs), rows, 1.0);
+                    gradients.insert(
+                        format!("{}.lora_B", part.path),
+                        Tensor::from_vec(gradient_b, (part.outputs, self.inputs), &Device::Cpu)?,
+                    );
+                }
+                wholes.push((of_part, module));
+                continue;
+            }
             if module.train_b {
                 let Some(Some(middle)) = kept.get(index) else {
                     return Err(Error::bug(format!("{} kept nothing", part.path)));
@@ -206,6 +229,10 @@ impl LinearGroup {
                 left: gradient_y,
                 right: Rows::of(&weight, self.inputs),
             }];
+            terms.extend(wholes.iter().map(|&(of_part, module)| Back {
+                left: of_part,
+                right: Rows::of(&module.b, self.inputs),
+            }));
             terms.extend(middles.iter().map(|(middle, module)| Back {
                 left: Rows::of(middle, module.rank),
                 right: Rows::of(&module.a, self.inputs),

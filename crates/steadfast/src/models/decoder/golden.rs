@@ -66,6 +66,7 @@ pub(crate) fn wave_adapter(decoder: &Decoder, rank: usize, scale: f64) -> Adapte
         .map(|(seed, path)| {
             let (outputs, inputs) = decoder.shapes[&path];
             let low_rank = LowRank {
+                whole: false,
                 a: wave((rank, inputs), seed as f64, 0.05),
                 b: wave((outputs, rank), seed as f64 + 0.5, 0.02),
                 scale,

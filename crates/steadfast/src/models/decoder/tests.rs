@@ -90,6 +90,7 @@ pub(crate) fn tiny_adapter(decoder: &Decoder) -> Adapter {
         .map(|path| {
             let (outputs, inputs) = decoder.shapes[&path];
             let low_rank = LowRank {
+                whole: false,
                 a: uniform(random, (3, inputs), 0.4),
                 b: uniform(random, (outputs, 3), 0.4),
                 scale: 0.8,

@@ -24,6 +24,7 @@ fn adapter(model: &LanguageModel) -> Adapter {
         modules.insert(
             path,
             LowRank {
+                whole: false,
                 a: ramp(4, inputs, 0.37 + index as f32 * 0.01),
                 b: ramp(outputs, 4, 0.73),
                 scale: 2.0,
@@ -137,6 +138,7 @@ fn nothing_is_written_over_and_no_part_is_left_out() {
     adapter.modules.insert(
         "model.layers.99.mlp.up_proj".into(),
         LowRank {
+            whole: false,
             a: tiny.clone(),
             b: tiny,
             scale: 1.0,

@@ -4,7 +4,7 @@ use super::*;
 use crate::events::Silent;
 use crate::methods::low_rank::{Adapting, uniform};
 use crate::methods::moments::{FirstTokens, Moments, group_of};
-use crate::methods::{lora, null_space, spectrum};
+use crate::methods::{full, lora, null_space, spectrum};
 use crate::models::accelerated::tests::device;
 use crate::models::weights::Weights;
 use crate::models::{AcceleratedDecoder, ModelConfig};
@@ -90,7 +90,7 @@ fn examples(seed: u64, count: usize) -> Vec<Example> {
 
 type Kind = (MethodName, Subspace);
 
-const KINDS: [Kind; 13] = [
+const KINDS: [Kind; 14] = [
     (MethodName::Lora, Subspace::Contrastive),
     (MethodName::NullSpace, Subspace::Contrastive),
     (MethodName::NullSpace, Subspace::LowRetain),
@@ -104,6 +104,7 @@ const KINDS: [Kind; 13] = [
     (MethodName::Corda, Subspace::Contrastive),
     (MethodName::Oplora, Subspace::Contrastive),
     (MethodName::Osft, Subspace::Contrastive),
+    (MethodName::Full, Subspace::Contrastive),
 ];
 
 fn settings(kind: Kind) -> Hyperparameters {
@@ -147,6 +148,7 @@ fn method_of(kind: Kind, decoder: &Decoder) -> Box<dyn Method> {
         MethodName::Corda => spectrum::corda(decoder, &settings, 7, &retain),
         MethodName::Oplora => spectrum::oplora(decoder, &settings, 7),
         MethodName::Osft => spectrum::osft(decoder, &settings, 7),
+        MethodName::Full => full::full(decoder, &settings, 7),
         MethodName::NullSpace => {
             null_space::null_space(decoder, &settings, &own, 7, &retain, Some(&task), &Silent)
         }
