@@ -2,7 +2,7 @@
 //!
 //! [`resolve`] finds a model, [`config`], [`weights`] and [`tokenizer`] read it, [`decoder`] is the
 //! network built from [`blocks`], [`adapter`] the low-rank change on top of it, [`generate`] and
-//! [`likelihood`] the two ways to ask it something.
+//! [`likelihood`] the two ways to ask it something ([`sampling`] chooses the tokens).
 
 pub mod adapter;
 pub mod blocks;
@@ -14,6 +14,7 @@ pub mod language_model;
 pub mod likelihood;
 pub mod memory;
 pub mod resolve;
+pub mod sampling;
 pub mod tokenizer;
 pub mod weights;
 
