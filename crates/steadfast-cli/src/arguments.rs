@@ -1,7 +1,7 @@
 //! The command line as clap sees it.
 
 use crate::commands::{
-    chat, compare, completions, data, doctor, gate, measure, models, runs, study, tune,
+    chat, compare, completions, data, doctor, gate, measure, models, runs, serve, study, tune,
 };
 use clap::error::{ContextKind, ErrorKind};
 use clap::{Args, Parser, Subcommand};
@@ -58,6 +58,8 @@ pub enum Command {
     Gate(gate::Arguments),
     /// Ask a model, once or in a conversation
     Chat(chat::Arguments),
+    /// Answer OpenAI's clients: the model and its adapters over HTTP
+    Serve(serve::Arguments),
     /// Check, preview and simulate training data
     #[command(subcommand)]
     Data(data::Command),

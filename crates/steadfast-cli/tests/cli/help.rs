@@ -4,7 +4,7 @@ use crate::support::Folder;
 
 #[test]
 fn help() {
-    let commands: [&[&str]; 15] = [
+    let commands: [&[&str]; 16] = [
         &[],
         &["study"],
         &["tune"],
@@ -12,6 +12,7 @@ fn help() {
         &["compare"],
         &["gate"],
         &["chat"],
+        &["serve"],
         &["data"],
         &["data", "check"],
         &["data", "preview"],
@@ -39,6 +40,7 @@ fn every_command_has_an_example_and_the_common_flags() {
         "compare",
         "gate",
         "chat",
+        "serve",
         "models",
         "runs",
         "doctor",

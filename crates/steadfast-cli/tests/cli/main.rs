@@ -3,4 +3,5 @@
 mod help;
 mod memory;
 mod mistakes;
+mod serve;
 mod support;

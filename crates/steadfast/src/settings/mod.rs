@@ -1,12 +1,13 @@
 //! Recipe and flags into typed, validated settings. All mistakes are reported at once.
 //!
-//! [`study`], [`tune`] and [`measure`] are what the pipeline takes; [`recipe`] reads a study from
+//! [`study`], [`tune`] and [`measure`] are what the pipeline takes, [`serve`] what the server does; [`recipe`] reads a study from
 //! TOML; [`arm`] holds what one training run is made of; [`presets`] is the one table of counts.
 
 pub mod arm;
 pub mod measure;
 pub mod presets;
 pub mod recipe;
+pub mod serve;
 pub mod study;
 pub mod suggest;
 mod table;
@@ -17,6 +18,7 @@ pub use arm::{ArmSettings, Hyperparameters, Length, MethodName, NullSpaceSetting
 pub use measure::{MeasureFlags, MeasureSettings};
 pub use presets::Preset;
 pub use recipe::Overrides;
+pub use serve::{Limits, ServeFlags, ServeSettings};
 pub use study::{
     DataSettings, DataSource, GenerationSettings, RetainSettings, Split, StudySettings,
     SuiteSettings,
