@@ -1,7 +1,8 @@
 //! The command line as clap sees it.
 
 use crate::commands::{
-    chat, compare, completions, data, doctor, export, gate, measure, models, runs, study, tune,
+    chat, compare, completions, data, doctor, export, gate, measure, models, runs, serve, study,
+    tune,
 };
 use clap::error::{ContextKind, ErrorKind};
 use clap::{Args, Parser, Subcommand};
@@ -60,6 +61,8 @@ pub enum Command {
     Chat(chat::Arguments),
     /// Write base and adapter as one model for other tools
     Export(export::Arguments),
+    /// Answer OpenAI's clients: the model and its adapters over HTTP
+    Serve(serve::Arguments),
     /// Check, preview and simulate training data
     #[command(subcommand)]
     Data(data::Command),

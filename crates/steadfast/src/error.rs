@@ -97,6 +97,12 @@ impl Error {
         Self::new(Class::Bug, message)
     }
 
+    /// Work that a [`Listener`](crate::events::Listener) asked to end.
+    pub fn stopped() -> Self {
+        Self::user("the work was stopped before its end")
+            .hint("start it again with the same settings, and it goes on from there")
+    }
+
     /// Names the file.
     pub fn at(mut self, path: impl AsRef<Path>) -> Self {
         self.place.path = Some(path.as_ref().to_path_buf());

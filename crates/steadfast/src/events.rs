@@ -54,6 +54,12 @@ pub enum Event {
 pub trait Listener: Sync {
     /// Takes one event. Must not block for long: the work waits.
     fn on(&self, event: Event);
+
+    /// Whether the work should end at its next safe point, to be taken up again later. Training asks
+    /// after each step, and keeps a checkpoint of it.
+    fn stopped(&self) -> bool {
+        false
+    }
 }
 
 /// Nobody listens.

@@ -4,7 +4,8 @@
 //! [`settings`] (what the user asked for) → [`conversations`] (text to tokens and a loss mask) →
 //! [`models`] (weights in, forward and backward, weights out) → [`methods`] (what may move) →
 //! [`training`] (the loop) → [`evaluation`] (three axes, before and after) → [`runs`] (one folder
-//! on disk) → [`reports`] (figures and pages). [`study`] strings them together.
+//! on disk) → [`reports`] (figures and pages). [`study`] strings them together; [`server`] lets other
+//! programs ask the result.
 //!
 //! The library prints nothing and knows no command line: it emits typed [`events`] and returns
 //! typed [`error`]s.
@@ -18,6 +19,7 @@ pub mod methods;
 pub mod models;
 pub mod reports;
 pub mod runs;
+pub mod server;
 pub mod settings;
 pub mod study;
 pub mod training;

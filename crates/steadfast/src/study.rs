@@ -151,18 +151,31 @@ pub fn tune(settings: &TuneSettings, listener: &dyn Listener) -> Result<TuneOutc
         &Device::Cpu,
         listener,
     )?;
+    let store = Store::new(settings.output.join("store"));
+    tune_on(&base, settings, &store, listener)
+}
+
+/// As [`tune`], on a base that is loaded already; what several such runs need is kept in `store`.
+pub fn tune_on(
+    base: &LanguageModel,
+    settings: &TuneSettings,
+    store: &Store,
+    listener: &dyn Listener,
+) -> Result<TuneOutcome> {
     std::fs::create_dir_all(&settings.output)
         .map_err(|cause| Error::file("create", &settings.output, cause))?;
-    let store = Store::new(settings.output.join("store"));
-    let conversations = data::read(&settings.data, &base, settings.seed)?;
+    let conversations = data::read(&settings.data, base, settings.seed)?;
     let arms = std::slice::from_ref(&settings.arm);
     let retained = arm::needs_retained(arms)
-        .then(|| replies::retain_set(&base, &settings.retain, &store, listener))
+        .then(|| replies::retain_set(base, &settings.retain, store, listener))
         .transpose()?;
-    let accelerated = arm::accelerated(&base, settings.device)?;
+    if listener.stopped() {
+        return Err(Error::stopped());
+    }
+    let accelerated = arm::accelerated(base, settings.device)?;
     let trained = arm::train(&arm::Work {
-        base: &base,
-        engine: arm::engine(&base, accelerated.as_ref()),
+        base,
+        engine: arm::engine(base, accelerated.as_ref()),
         device: settings.device,
         arm: &settings.arm,
         seed: settings.seed,

@@ -14,6 +14,7 @@ pub mod measure;
 pub mod models;
 pub mod run;
 pub mod runs;
+pub mod serve;
 pub mod study;
 pub mod tune;
 

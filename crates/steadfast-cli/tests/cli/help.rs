@@ -4,7 +4,7 @@ use crate::support::Folder;
 
 #[test]
 fn help() {
-    let commands: [&[&str]; 16] = [
+    let commands: [&[&str]; 17] = [
         &[],
         &["study"],
         &["tune"],
@@ -13,6 +13,7 @@ fn help() {
         &["gate"],
         &["chat"],
         &["export"],
+        &["serve"],
         &["data"],
         &["data", "check"],
         &["data", "preview"],
@@ -41,6 +42,7 @@ fn every_command_has_an_example_and_the_common_flags() {
         "gate",
         "chat",
         "export",
+        "serve",
         "models",
         "runs",
         "doctor",

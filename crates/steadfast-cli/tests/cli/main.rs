@@ -4,4 +4,5 @@ mod help;
 mod kept;
 mod memory;
 mod mistakes;
+mod serve;
 mod support;

@@ -341,6 +341,12 @@ impl Decoder {
         }
     }
 
+    /// Bytes of a cache for each token that it holds.
+    pub fn cache_bytes_per_token(&self) -> usize {
+        let numbers = 2 * self.layers.len() * self.heads.key_value * self.heads.size;
+        numbers * size_of::<f32>()
+    }
+
     /// As [`Self::hidden`], each sequence going on from its cache, which takes up the new tokens.
     pub fn extend(
         &self,

@@ -5,10 +5,11 @@
 //! its neighbours (beyond the rounding of f32).
 
 use super::decoder::Cache;
+use super::sampling::{likeliest, next_logits, sampled};
 use super::{Adapter, Decoder, LanguageModel};
 use crate::conversations::packing::shared_beginning;
 use crate::{Error, Result};
-use rand::{RngExt, SeedableRng};
+use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
 /// Prompt rows read in one pass.
@@ -155,24 +156,15 @@ fn reply_tokens(
                 waiting += 1;
             }
             let old = active.len() - lengths.len();
-            let hidden = decoder.extend(&tokens, &lengths, &mut caches[old..], adapter)?;
-            let mut end = 0;
-            let last_rows: Vec<u32> = lengths
-                .iter()
-                .map(|length| {
-                    end += length;
-                    end as u32 - 1
-                })
-                .collect();
-            let last_rows = candle_core::Tensor::new(last_rows, hidden.device())?;
-            let hidden = hidden.index_select(&last_rows, 0)?;
-            choose(decoder, &hidden, &mut active[old..], options.temperature)?;
+            let logits = next_logits(decoder, adapter, &tokens, &lengths, &mut caches[old..])?;
+            choose(&logits, &mut active[old..], options.temperature)?;
         } else if active.is_empty() {
             return Ok(replies);
         } else {
             let tokens: Vec<u32> = active.iter().map(|sequence| sequence.last).collect();
-            let hidden = decoder.extend(&tokens, &vec![1; tokens.len()], &mut caches, adapter)?;
-            choose(decoder, &hidden, &mut active, options.temperature)?;
+            let ones = vec![1; tokens.len()];
+            let logits = next_logits(decoder, adapter, &tokens, &ones, &mut caches)?;
+            choose(&logits, &mut active, options.temperature)?;
         }
         // Sequences that were not stepped just now keep their newest token: only unseen ones count.
         for index in (0..active.len()).rev() {
@@ -213,15 +205,9 @@ fn read_beginning(
     Ok((shared, beginning))
 }
 
-/// Sets the newest token of each sequence from its final hidden state, [sequences, hidden].
-fn choose(
-    decoder: &Decoder,
-    hidden: &candle_core::Tensor,
-    active: &mut [Active],
-    temperature: f64,
-) -> Result<()> {
-    let logits = decoder.logits(hidden)?;
-    let logits = super::blocks::buffers::Floats::of(&logits)?;
+/// Sets the newest token of each sequence from its logits, [sequences, vocabulary].
+fn choose(logits: &candle_core::Tensor, active: &mut [Active], temperature: f64) -> Result<()> {
+    let logits = super::blocks::buffers::Floats::of(logits)?;
     let vocabulary = logits.len() / active.len();
     for (sequence, logits) in active.iter_mut().zip(logits.chunks_exact(vocabulary)) {
         sequence.last = if temperature == 0.0 {
@@ -233,36 +219,10 @@ fn choose(
     Ok(())
 }
 
-/// The first of the largest logits.
-fn likeliest(logits: &[f32]) -> u32 {
-    let most = super::blocks::lanes::maximum(logits);
-    let place = logits.iter().position(|logit| *logit >= most);
-    place.unwrap_or(0) as u32
-}
-
-/// A token drawn from softmax(logits / temperature), by inverting the distribution function.
-fn sampled(logits: &[f32], temperature: f64, random: &mut ChaCha8Rng) -> u32 {
-    let most = f64::from(super::blocks::lanes::maximum(logits));
-    let powers: Vec<f64> = logits
-        .iter()
-        .map(|logit| ((f64::from(*logit) - most) / temperature).exp())
-        .collect();
-    let total: f64 = powers.iter().sum();
-    let mut left = random.random::<f64>() * total;
-    for (token, power) in powers.iter().enumerate() {
-        left -= power;
-        if left < 0.0 {
-            return token as u32;
-        }
-    }
-    // Rounding left a trace beyond the last: the likeliest is as good a choice as any.
-    likeliest(logits)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::models::decoder::tests::{VOCABULARY, tiny, tiny_adapter, tokens_of};
+    use crate::models::decoder::tests::{tiny, tiny_adapter, tokens_of};
 
     fn options() -> GenerateOptions {
         GenerateOptions {
@@ -348,28 +308,6 @@ mod tests {
         assert_eq!(draw(1, 2)?, draw(1, 8)?);
         assert_ne!(draw(1, 8)?, draw(2, 8)?);
         Ok(())
-    }
-
-    #[test]
-    fn samples_have_the_distribution_of_the_softmax() {
-        let logits: Vec<f32> = (0..VOCABULARY).map(|token| (token as f32).sin()).collect();
-        let mut random = ChaCha8Rng::seed_from_u64(1);
-        let count = 20_000;
-        let mut seen = vec![0.0; VOCABULARY];
-        for _ in 0..count {
-            seen[sampled(&logits, 0.5, &mut random) as usize] += 1.0;
-        }
-        let total: f64 = logits.iter().map(|x| (f64::from(*x) * 2.0).exp()).sum();
-        let statistic: f64 = logits
-            .iter()
-            .zip(&seen)
-            .map(|(logit, seen)| {
-                let expected = f64::from(count) * (f64::from(*logit) * 2.0).exp() / total;
-                (seen - expected).powi(2) / expected
-            })
-            .sum();
-        // χ² with 36 degrees of freedom exceeds 68 once in a thousand; the seed is fixed.
-        assert!(statistic < 68.0, "{statistic}");
     }
 
     #[test]

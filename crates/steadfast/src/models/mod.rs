@@ -3,7 +3,7 @@
 //! [`resolve`] finds a model, [`config`], [`weights`] and [`tokenizer`] read it, [`decoder`] is the
 //! network built from [`blocks`], [`accelerated`] its training on another device, both behind
 //! [`network`]; [`adapter`] is the low-rank change on top of it, [`generate`] and [`likelihood`] the
-//! two ways to ask it something, [`export`] writes it for other tools.
+//! two ways to ask it something ([`sampling`] chooses the tokens), [`export`] writes it for other tools.
 
 pub mod accelerated;
 pub mod adapter;
@@ -18,6 +18,7 @@ pub mod likelihood;
 pub mod memory;
 pub mod network;
 pub mod resolve;
+pub mod sampling;
 pub mod tokenizer;
 pub mod weights;
 

@@ -2,8 +2,9 @@
 
 use super::gguf::GgufFile;
 use crate::{Error, Result};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+use tokenizers::decoders::DecoderWrapper;
 use tokenizers::models::bpe::BPE;
 use tokenizers::pre_tokenizers::PreTokenizerWrapper;
 use tokenizers::pre_tokenizers::byte_level::ByteLevel;
@@ -200,6 +201,96 @@ impl Tokenizer {
     }
 }
 
+/// The bytes that each token stands for. A character may begin in one token and end in the next.
+#[derive(Debug)]
+pub struct TokenBytes {
+    bytes: Vec<Vec<u8>>,
+    special: BTreeSet<u32>,
+}
+
+impl TokenBytes {
+    /// Of all tokens of a tokenizer.
+    pub fn new(tokenizer: &Tokenizer) -> Self {
+        let inner = &tokenizer.inner;
+        let added = inner.get_added_tokens_decoder();
+        let byte_level = inner.get_decoder().is_some_and(is_byte_level);
+        let letters = byte_level_letters();
+        let bytes = (0..inner.get_vocab_size(true) as u32)
+            .map(|id| match (added.get(&id), inner.id_to_token(id)) {
+                (Some(token), _) => token.content.clone().into_bytes(),
+                (None, None) => Vec::new(),
+                (None, Some(token)) if byte_level => token
+                    .chars()
+                    .filter_map(|letter| letters.get(&letter).copied())
+                    .collect(),
+                (None, Some(token)) => fallback_bytes(&token),
+            })
+            .collect();
+        let special = added.iter().filter(|(_, token)| token.special);
+        Self {
+            bytes,
+            special: special.map(|(id, _)| *id).collect(),
+        }
+    }
+
+    /// The bytes that a token adds to a text: none for one outside the vocabulary or a special one.
+    pub fn of(&self, token: u32) -> &[u8] {
+        if self.special.contains(&token) {
+            return &[];
+        }
+        self.written(token)
+    }
+
+    /// As [`Self::of`], special tokens by their name.
+    pub fn written(&self, token: u32) -> &[u8] {
+        self.bytes
+            .get(token as usize)
+            .map_or(&[], |bytes| bytes.as_slice())
+    }
+
+    /// Tokens in the vocabulary.
+    pub fn count(&self) -> usize {
+        self.bytes.len()
+    }
+}
+
+fn is_byte_level(decoder: &DecoderWrapper) -> bool {
+    match decoder {
+        DecoderWrapper::ByteLevel(_) => true,
+        DecoderWrapper::Sequence(parts) => parts.get_decoders().iter().any(is_byte_level),
+        _ => false,
+    }
+}
+
+/// GPT-2's letters for bytes: printable ones stand for themselves, the rest for letters from U+0100 on.
+fn byte_level_letters() -> BTreeMap<char, u8> {
+    let mut next = 0x100;
+    (0..=u8::MAX)
+        .map(|byte| {
+            let plain = matches!(byte, b'!'..=b'~' | 0xa1..=0xac | 0xae..=0xff);
+            let code = if plain {
+                u32::from(byte)
+            } else {
+                next += 1;
+                next - 1
+            };
+            (char::from_u32(code).unwrap_or_default(), byte)
+        })
+        .collect()
+}
+
+/// SentencePiece's way: `▁` is a space, `<0x0A>` a byte.
+fn fallback_bytes(token: &str) -> Vec<u8> {
+    let byte = token
+        .strip_prefix("<0x")
+        .and_then(|rest| rest.strip_suffix('>'))
+        .and_then(|digits| u8::from_str_radix(digits, 16).ok());
+    byte.map_or_else(
+        || token.replace('\u{2581}', " ").into_bytes(),
+        |byte| vec![byte],
+    )
+}
+
 /// How text is cut before BPE, by llama.cpp's name for it.
 fn pre_tokenizer(file: &GgufFile) -> Result<PreTokenizerWrapper> {
     let name = file.text("tokenizer.ggml.pre").unwrap_or("default");
@@ -273,6 +364,26 @@ mod tests {
                 case.text
             );
         }
+    }
+
+    #[test]
+    fn bytes_of_tokens_are_those_of_their_text() {
+        let located = resolve::locate(None, &Silent).unwrap();
+        let tokenizer = Tokenizer::read(&located.path).unwrap();
+        let bytes = TokenBytes::new(&tokenizer);
+        let text = "naïve 🦀 — 旅館\n\t 2024 don't";
+        let joined: Vec<u8> = tokenizer
+            .encode(text)
+            .unwrap()
+            .iter()
+            .flat_map(|token| bytes.of(*token))
+            .copied()
+            .collect();
+        assert_eq!(joined, text.as_bytes());
+        assert!(bytes.of(tokenizer.stop[0]).is_empty());
+        assert_eq!(bytes.written(tokenizer.stop[0]), b"<|im_end|>");
+        assert_eq!(fallback_bytes("▁the"), b" the");
+        assert_eq!(fallback_bytes("<0x0A>"), b"\n");
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Recipe and flags into typed, validated settings. All mistakes are reported at once.
 //!
-//! [`study`], [`tune`] and [`measure`] are what the pipeline takes; [`recipe`] reads a study from
+//! [`study`], [`tune`] and [`measure`] are what the pipeline takes, [`serve`] what the server does; [`recipe`] reads a study from
 //! TOML; [`arm`] holds what one training run is made of; [`presets`] is the one table of counts.
 
 pub mod arm;
@@ -8,6 +8,7 @@ pub mod device;
 pub mod measure;
 pub mod presets;
 pub mod recipe;
+pub mod serve;
 pub mod study;
 pub mod suggest;
 mod table;
@@ -21,6 +22,7 @@ pub use device::TrainingDevice;
 pub use measure::{MeasureFlags, MeasureSettings};
 pub use presets::Preset;
 pub use recipe::Overrides;
+pub use serve::{Limits, ServeFlags, ServeSettings};
 pub use study::{
     DataSettings, DataSource, FinalistSettings, GenerationSettings, RetainSettings, Split,
     StudySettings, SuiteSettings,

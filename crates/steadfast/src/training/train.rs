@@ -172,13 +172,17 @@ pub fn train(task: &Task<'_>, method: &mut dyn Method, listener: &dyn Listener) 
         if validates && !task.validation.is_empty() {
             validate(task, method, &mut state, listener)?;
         }
-        if last || (step + 1) % every == 0 {
+        let stopped = !last && listener.stopped();
+        if last || stopped || (step + 1) % every == 0 {
             state.parameters = method.parameters().clone();
             let path = state.write(task.folder, task.run, settings.weight_decay)?;
             listener.on(Event::CheckpointSaved {
                 step: step + 1,
                 path,
             });
+        }
+        if stopped {
+            return Err(Error::stopped());
         }
     }
     if let Some(best) = state.best.take() {

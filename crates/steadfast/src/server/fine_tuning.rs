@@ -1,0 +1,316 @@
+//! `/v1/fine_tuning/jobs`: training on this machine, asked for as of OpenAI.
+
+use super::asking::random_name;
+use super::fields::{Fields, Read};
+use super::files::content_path;
+use super::http::{Document, House, Owner, in_background};
+use super::jobs::{Choices, JobEvent, JobRecord, Status};
+use super::refusal::Refusal;
+use super::state::{Paging, page};
+use crate::settings::MethodName;
+use crate::settings::suggest;
+use crate::{Error, Result};
+use axum::Json;
+use axum::extract::{Extension, Path, Query, State};
+use axum::http::StatusCode;
+use serde_json::{Value, json};
+use std::sync::Arc;
+
+/// Jobs that may wait for their turn.
+const WAITING: usize = 32;
+/// What is used where the request says nothing.
+const DEFAULT_METHOD: &str = "null-space";
+
+/// Makes a job.
+pub async fn create(
+    State(house): State<Arc<House>>,
+    Extension(owner): Extension<Owner>,
+    Document(document): Document,
+) -> Read<Json<Value>> {
+    in_background(move || {
+        let kept = house.state()?;
+        let record = read(&document, &house, &owner)?;
+        let waiting = |job: &Arc<super::jobs::Job>| !job.now().status.is_final();
+        if kept.jobs(None).iter().filter(|job| waiting(job)).count() >= WAITING {
+            house.metrics.turned_away.add(1);
+            return Err(Refusal::busy(60));
+        }
+        let file = kept.file(&owner.0, &record.training_file)?;
+        let path = content_path(kept, &file);
+        let content = std::fs::read(&path).map_err(|cause| Error::file("read", &path, cause))?;
+        let job = kept.add_job(record, &content)?;
+        job.tell(
+            "info",
+            "message",
+            format!("Created fine-tuning job: {}", job.id),
+            Value::Null,
+        )?;
+        let shown = job.shown();
+        house.trainer.submit(job);
+        Ok(Json(shown))
+    })
+    .await
+}
+
+fn read(document: &Value, house: &House, owner: &Owner) -> Read<JobRecord> {
+    let fields = Fields::of(document)?;
+    fields.required("model")?;
+    let model = fields.text("model")?.unwrap_or_default();
+    if house.group(model, &owner.0)? != 0 {
+        return Err(fields.wrong(
+            "model",
+            format!("`{}`: only the base can be tuned", house.base_name()),
+        ));
+    }
+    fields.required("training_file")?;
+    let training_file = fields.text("training_file")?.unwrap_or_default();
+    house
+        .state()?
+        .file(&owner.0, training_file)
+        .map_err(|refusal| Refusal {
+            status: StatusCode::BAD_REQUEST,
+            param: Some("training_file".into()),
+            ..refusal
+        })?;
+    fields.refuse("validation_file", |_| false)?;
+    fields.refuse("integrations", |value| {
+        value.as_array().is_some_and(Vec::is_empty)
+    })?;
+    let suffix = fields.text("suffix")?;
+    let plain = |letter: char| letter.is_ascii_alphanumeric() || "-_.".contains(letter);
+    if suffix.is_some_and(|suffix| suffix.len() > 64 || !suffix.chars().all(plain)) {
+        return Err(fields.wrong("suffix", "up to 64 letters, digits and - _ ."));
+    }
+    let metadata = match fields.get("metadata") {
+        None => json!({}),
+        Some(value) => {
+            let pairs = value.as_object().filter(|pairs| {
+                pairs.len() <= 16
+                    && pairs
+                        .values()
+                        .all(|one| one.as_str().is_some_and(|text| text.len() <= 512))
+            });
+            pairs.ok_or_else(|| fields.wrong("metadata", "up to 16 pairs of short strings"))?;
+            value.clone()
+        }
+    };
+    Ok(JobRecord {
+        id: format!("ftjob-{}", random_name()),
+        owner: owner.0.clone(),
+        model: model.to_owned(),
+        suffix: suffix.map(str::to_owned),
+        training_file: training_file.to_owned(),
+        choices: choices(&fields)?,
+        metadata,
+        created_at: jiff::Timestamp::now().as_second(),
+        finished_at: None,
+        status: Status::Queued,
+        error: None,
+        fine_tuned_model: None,
+        trained_tokens: None,
+    })
+}
+
+/// OpenAI's hyperparameters, and ours under `steadfast`.
+fn choices(fields: &Fields<'_>) -> Read<Choices> {
+    let mut hyperparameters = fields.inner("hyperparameters")?;
+    if let Some(method) = fields.inner("method")? {
+        if method.text("type")? != Some("supervised") {
+            return Err(method.wrong("type", "`supervised`"));
+        }
+        if let Some(supervised) = method.inner("supervised")? {
+            hyperparameters = supervised.inner("hyperparameters")?.or(hyperparameters);
+        }
+    }
+    let auto = |value: &Value| value == "auto";
+    let mut epochs = None;
+    if let Some(given) = &hyperparameters {
+        // Batches here are packed by tokens, and rates belong to a method: both are among our own fields.
+        given.refuse("batch_size", auto)?;
+        given.refuse("learning_rate_multiplier", auto)?;
+        if given.get("n_epochs").is_some_and(|value| !auto(value)) {
+            epochs = given.count("n_epochs", 1..=1000)?.map(|count| count as f64);
+        }
+    }
+    let seed = fields.count("seed", 0..=u64::from(u32::MAX))?.unwrap_or(0) as u64;
+    let mut choices = Choices {
+        method: DEFAULT_METHOD.to_owned(),
+        epochs,
+        seed,
+        ..Choices::default()
+    };
+    let Some(own) = fields.inner("steadfast")? else {
+        return Ok(choices);
+    };
+    if let Some(name) = own.text("method")? {
+        if MethodName::named(name).is_none() {
+            let hint = suggest::hint(name, &MethodName::NAMES);
+            return Err(own.wrong("method", format!("the name of a method ({hint})")));
+        }
+        choices.method = name.to_owned();
+    }
+    choices.steps = own.count("steps", 1..=1_000_000)?;
+    if choices.steps.is_some() && choices.epochs.is_some() {
+        return Err(own.wrong("steps", "left out where `n_epochs` is given"));
+    }
+    choices.learning_rate = own.number("learning_rate", f64::MIN_POSITIVE..=1.0)?;
+    choices.rank = own.count("rank", 1..=512)?;
+    choices.batch_tokens = own.count("batch_tokens", 16..=65_536)?;
+    Ok(choices)
+}
+
+/// All jobs of who asks.
+pub async fn list(
+    State(house): State<Arc<House>>,
+    Extension(owner): Extension<Owner>,
+    Query(paging): Query<Paging>,
+) -> Read<Json<Value>> {
+    let jobs = house.state()?.jobs(Some(&owner.0));
+    page(jobs, &paging, 20, |job| &job.id, |job| job.shown())
+}
+
+/// One job.
+pub async fn retrieve(
+    State(house): State<Arc<House>>,
+    Extension(owner): Extension<Owner>,
+    Path(id): Path<String>,
+) -> Read<Json<Value>> {
+    Ok(Json(house.state()?.job(&owner.0, &id)?.shown()))
+}
+
+/// What happened to it, the newest first.
+pub async fn events(
+    State(house): State<Arc<House>>,
+    Extension(owner): Extension<Owner>,
+    Path(id): Path<String>,
+    Query(paging): Query<Paging>,
+) -> Read<Json<Value>> {
+    let events = house.state()?.job(&owner.0, &id)?.events();
+    page(events, &paging, 20, |event| &event.id, shown_event)
+}
+
+fn shown_event(event: &JobEvent) -> Value {
+    let mut shown = json!(event);
+    shown["object"] = json!("fine_tuning.job.event");
+    shown
+}
+
+/// The result, once it is there: the checkpoints before it serve to go on from, not to be asked.
+pub async fn checkpoints(
+    State(house): State<Arc<House>>,
+    Extension(owner): Extension<Owner>,
+    Path(id): Path<String>,
+    Query(paging): Query<Paging>,
+) -> Read<Json<Value>> {
+    let job = house.state()?.job(&owner.0, &id)?;
+    let now = job.now();
+    let last = job
+        .events()
+        .into_iter()
+        .find(|event| event.data["train_loss"].is_number());
+    let found: Vec<Value> = now
+        .fine_tuned_model
+        .into_iter()
+        .map(|name| {
+            let step = last
+                .as_ref()
+                .map_or(json!(0), |event| event.data["step"].clone());
+            let loss = last.as_ref().map(|event| event.data["train_loss"].clone());
+            json!({
+                "id": format!("ftckpt-{}", &job.id[6..]),
+                "object": "fine_tuning.job.checkpoint",
+                "created_at": now.finished_at,
+                "fine_tuned_model_checkpoint": name,
+                "fine_tuning_job_id": job.id,
+                "step_number": step,
+                "metrics": {"step": step, "train_loss": loss},
+            })
+        })
+        .collect();
+    page(
+        found,
+        &paging,
+        10,
+        |one| one["id"].as_str().unwrap_or_default(),
+        Value::clone,
+    )
+}
+
+/// Ends a job for good.
+pub async fn cancel(
+    state: State<Arc<House>>,
+    owner: Extension<Owner>,
+    id: Path<String>,
+) -> Read<Json<Value>> {
+    let from = &[Status::Queued, Status::Running, Status::Paused];
+    stop(state, owner, id, from, Status::Cancelled).await
+}
+
+/// Lets a job rest: it goes on from the step that it is at.
+pub async fn pause(
+    state: State<Arc<House>>,
+    owner: Extension<Owner>,
+    id: Path<String>,
+) -> Read<Json<Value>> {
+    let from = &[Status::Queued, Status::Running];
+    stop(state, owner, id, from, Status::Paused).await
+}
+
+async fn stop(
+    State(house): State<Arc<House>>,
+    Extension(owner): Extension<Owner>,
+    Path(id): Path<String>,
+    from: &'static [Status],
+    to: Status,
+) -> Read<Json<Value>> {
+    in_background(move || {
+        let job = house.state()?.job(&owner.0, &id)?;
+        move_on(&job, from, to)?;
+        job.set_stop(true);
+        let what = if to == Status::Paused {
+            "paused"
+        } else {
+            "cancelled"
+        };
+        job.tell(
+            "info",
+            "message",
+            format!("The job was {what}"),
+            Value::Null,
+        )?;
+        Ok(Json(job.shown()))
+    })
+    .await
+}
+
+/// Lets a paused job go on, in its turn.
+pub async fn resume(
+    State(house): State<Arc<House>>,
+    Extension(owner): Extension<Owner>,
+    Path(id): Path<String>,
+) -> Read<Json<Value>> {
+    in_background(move || {
+        let job = house.state()?.job(&owner.0, &id)?;
+        move_on(&job, &[Status::Paused], Status::Queued)?;
+        job.tell("info", "message", "The job was resumed".into(), Value::Null)?;
+        let shown = job.shown();
+        // If it is still on its way to rest, it is taken up again after that.
+        house.trainer.submit(job);
+        Ok(Json(shown))
+    })
+    .await
+}
+
+fn move_on(job: &super::jobs::Job, from: &[Status], to: Status) -> Read<()> {
+    let mut was = to;
+    let changed: Result<bool> = job.change(|job| {
+        was = job.status;
+        job.status = to;
+        from.contains(&was)
+    });
+    if changed? {
+        return Ok(());
+    }
+    let message = format!("The job is {}.", json!(was).as_str().unwrap_or("over"));
+    Err(Refusal::request(StatusCode::BAD_REQUEST, message).code("invalid_job_status"))
+}

@@ -1,0 +1,355 @@
+//! One fine-tuning job: what was asked, how it stands, and what happened, all on disk.
+
+use super::state::{held, read_json, write_json};
+use crate::runs::atomic;
+use crate::{Error, Result};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use std::fs::OpenOptions;
+use std::io::Write;
+use std::ops::Deref;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// How a job stands, in OpenAI's words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Status {
+    /// Waits for its turn.
+    Queued,
+    /// Trains.
+    Running,
+    /// Stopped by its owner, to go on from where it was.
+    Paused,
+    /// Its model can be asked.
+    Succeeded,
+    /// Ended by a mistake, which it tells.
+    Failed,
+    /// Ended by its owner.
+    Cancelled,
+}
+
+impl Status {
+    /// It will not change any more.
+    pub fn is_final(self) -> bool {
+        matches!(self, Self::Succeeded | Self::Failed | Self::Cancelled)
+    }
+}
+
+/// What decides the result. `None` leaves it to the method.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Choices {
+    /// The method's name.
+    pub method: String,
+    /// Passes over the data.
+    pub epochs: Option<f64>,
+    /// Optimiser steps, in place of epochs.
+    pub steps: Option<usize>,
+    /// Peak learning rate.
+    pub learning_rate: Option<f64>,
+    /// Rank of the adapter.
+    pub rank: Option<usize>,
+    /// Most tokens of one packed batch.
+    pub batch_tokens: Option<usize>,
+    /// Of data order and initialisation.
+    pub seed: u64,
+}
+
+/// What was asked and how it stands; written whole at every change.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct JobRecord {
+    /// `ftjob-…`
+    pub id: String,
+    /// Whose it is: the name of a key, or nothing.
+    pub owner: String,
+    /// The base's name.
+    pub model: String,
+    /// Part of the result's name.
+    pub suffix: Option<String>,
+    /// The file that it learns from.
+    pub training_file: String,
+    /// What decides the result.
+    pub choices: Choices,
+    /// Pairs that the owner put to it.
+    pub metadata: Value,
+    /// Seconds since 1970.
+    pub created_at: i64,
+    /// When it ended.
+    pub finished_at: Option<i64>,
+    /// How it stands.
+    pub status: Status,
+    /// What it ended by.
+    pub error: Option<String>,
+    /// The result's name.
+    pub fine_tuned_model: Option<String>,
+    /// Tokens read in training.
+    pub trained_tokens: Option<u64>,
+}
+
+/// Something that happened.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct JobEvent {
+    /// `ftevent-…`
+    pub id: String,
+    /// Seconds since 1970.
+    pub created_at: i64,
+    /// `info`, `warn` or `error`
+    pub level: String,
+    /// `message` or `metrics`
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// For people.
+    pub message: String,
+    /// For programs.
+    pub data: Value,
+}
+
+/// A job and its folder.
+#[derive(Debug)]
+pub struct Job {
+    fixed: JobRecord,
+    folder: PathBuf,
+    changing: Mutex<JobRecord>,
+    events: Mutex<Vec<JobEvent>>,
+    /// Its owner, or the server's end, wants it to stop at the next step.
+    stop: AtomicBool,
+}
+
+impl Deref for Job {
+    type Target = JobRecord;
+
+    /// What was asked, which never changes.
+    fn deref(&self) -> &JobRecord {
+        &self.fixed
+    }
+}
+
+impl Job {
+    /// Writes a new job down, its record last: a folder without one is no job.
+    pub fn create(jobs: &Path, record: JobRecord, data: &[u8]) -> Result<Self> {
+        let folder = jobs.join(&record.id);
+        std::fs::create_dir_all(&folder).map_err(|cause| Error::file("create", &folder, cause))?;
+        let job = Self::of(folder, record, Vec::new());
+        atomic::write(&job.data_path(), data)?;
+        write_json(&job.folder.join("job.json"), &job.fixed)?;
+        Ok(job)
+    }
+
+    fn of(folder: PathBuf, record: JobRecord, events: Vec<JobEvent>) -> Self {
+        Self {
+            fixed: record.clone(),
+            folder,
+            changing: Mutex::new(record),
+            events: Mutex::new(events),
+            stop: AtomicBool::new(false),
+        }
+    }
+
+    /// Where its checkpoints and its adapter are.
+    pub fn training_folder(&self) -> PathBuf {
+        self.folder.join("training")
+    }
+
+    /// The copy of the file that it learns from: deleting that one changes no job.
+    pub fn data_path(&self) -> PathBuf {
+        self.folder.join("training.jsonl")
+    }
+
+    /// As it stands.
+    pub fn now(&self) -> JobRecord {
+        held(&self.changing).clone()
+    }
+
+    /// Changes how it stands, on disk first. `change` says whether there is anything to change.
+    pub fn change(&self, change: impl FnOnce(&mut JobRecord) -> bool) -> Result<bool> {
+        let mut current = held(&self.changing);
+        let mut next = current.clone();
+        if !change(&mut next) {
+            return Ok(false);
+        }
+        if next.status.is_final() && next.finished_at.is_none() {
+            next.finished_at = Some(jiff::Timestamp::now().as_second());
+        }
+        write_json(&self.folder.join("job.json"), &next)?;
+        *current = next;
+        Ok(true)
+    }
+
+    /// Asks it to stop at the next step, or lets it run.
+    pub fn set_stop(&self, stop: bool) {
+        self.stop.store(stop, Ordering::SeqCst);
+    }
+
+    /// Whether it should stop.
+    pub fn stops(&self) -> bool {
+        self.stop.load(Ordering::SeqCst)
+    }
+
+    /// Writes down that something happened.
+    pub fn tell(&self, level: &str, kind: &str, message: String, data: Value) -> Result<()> {
+        let mut events = held(&self.events);
+        let event = JobEvent {
+            // In order, and the same after a restart.
+            id: format!("ftevent-{}-{:06}", &self.id[6..], events.len()),
+            created_at: jiff::Timestamp::now().as_second(),
+            level: level.to_owned(),
+            kind: kind.to_owned(),
+            message,
+            data,
+        };
+        let path = self.folder.join("events.jsonl");
+        let line = serde_json::to_string(&event)
+            .map_err(|cause| Error::bug("an event has no JSON form").because(cause))?;
+        OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(&path)
+            .and_then(|mut file| file.write_all(format!("{line}\n").as_bytes()))
+            .map_err(|cause| Error::file("write", &path, cause))?;
+        events.push(event);
+        Ok(())
+    }
+
+    /// All that happened, the newest first.
+    pub fn events(&self) -> Vec<JobEvent> {
+        held(&self.events).iter().rev().cloned().collect()
+    }
+
+    /// As OpenAI's clients read it.
+    pub fn shown(&self) -> Value {
+        let now = self.now();
+        let error = now
+            .error
+            .as_ref()
+            .map(|message| json!({"code": "training_failed", "message": message, "param": null}));
+        json!({
+            "id": now.id,
+            "object": "fine_tuning.job",
+            "created_at": now.created_at,
+            "finished_at": now.finished_at,
+            "error": error.unwrap_or(json!({})),
+            "model": now.model,
+            "fine_tuned_model": now.fine_tuned_model,
+            "organization_id": "steadfast",
+            "status": now.status,
+            "training_file": now.training_file,
+            "validation_file": null,
+            "result_files": [],
+            "trained_tokens": now.trained_tokens,
+            "seed": now.choices.seed,
+            "estimated_finish": null,
+            "integrations": [],
+            "metadata": now.metadata,
+            "user_provided_suffix": now.suffix,
+            "hyperparameters": hyperparameters(&now.choices),
+            "method": {"type": "supervised", "supervised": {"hyperparameters": hyperparameters(&now.choices)}},
+            "steadfast": now.choices,
+        })
+    }
+}
+
+fn hyperparameters(choices: &Choices) -> Value {
+    json!({
+        "n_epochs": choices.epochs.map_or(json!("auto"), |epochs| json!(epochs as u64)),
+        "batch_size": "auto",
+        "learning_rate_multiplier": "auto",
+    })
+}
+
+/// Reads all jobs of a folder. A folder without a record is one whose making was cut short.
+pub fn read_all(folder: &Path) -> Result<Vec<Job>> {
+    let mut jobs = Vec::new();
+    let entries = std::fs::read_dir(folder).map_err(|cause| Error::file("list", folder, cause))?;
+    for entry in entries {
+        let folder = entry
+            .map_err(|cause| Error::file("list", folder, cause))?
+            .path();
+        let record = folder.join("job.json");
+        if record.exists() {
+            let events = read_events(&folder.join("events.jsonl"))?;
+            jobs.push(Job::of(folder, read_json(&record)?, events));
+        }
+    }
+    Ok(jobs)
+}
+
+/// Reads what happened, and cuts off a last line that a kill left unfinished.
+fn read_events(path: &Path) -> Result<Vec<JobEvent>> {
+    if !path.exists() {
+        return Ok(Vec::new());
+    }
+    let text = std::fs::read_to_string(path).map_err(|cause| Error::file("read", path, cause))?;
+    let mut events = Vec::new();
+    let mut whole = 0;
+    for line in text.split_inclusive('\n') {
+        match serde_json::from_str(line) {
+            Ok(event) if line.ends_with('\n') => events.push(event),
+            _ => break,
+        }
+        whole += line.len();
+    }
+    if whole < text.len() {
+        atomic::write(path, &text.as_bytes()[..whole])?;
+    }
+    Ok(events)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record() -> JobRecord {
+        JobRecord {
+            id: "ftjob-00".into(),
+            owner: String::new(),
+            model: "base".into(),
+            suffix: None,
+            training_file: "file-00".into(),
+            choices: Choices::default(),
+            metadata: json!({}),
+            created_at: 1,
+            finished_at: None,
+            status: Status::Queued,
+            error: None,
+            fine_tuned_model: None,
+            trained_tokens: None,
+        }
+    }
+
+    #[test]
+    fn a_job_is_read_back_as_it_stood_without_an_unfinished_line() {
+        let folder = tempfile::tempdir().unwrap();
+        let job = Job::create(folder.path(), record(), b"").unwrap();
+        job.tell("info", "message", "one".into(), Value::Null)
+            .unwrap();
+        job.tell("info", "message", "two".into(), Value::Null)
+            .unwrap();
+        let changed = job.change(|job| {
+            job.status = Status::Failed;
+            true
+        });
+        assert!(changed.unwrap());
+        let events = folder.path().join("ftjob-00").join("events.jsonl");
+        let mut text = std::fs::read_to_string(&events).unwrap();
+        text.truncate(text.len() - 5);
+        std::fs::write(&events, text).unwrap();
+        // Made, but not to the end.
+        std::fs::create_dir(folder.path().join("ftjob-01")).unwrap();
+
+        let read = read_all(folder.path()).unwrap();
+        assert_eq!(read.len(), 1);
+        assert_eq!(read[0].now().status, Status::Failed);
+        assert!(read[0].now().finished_at.is_some());
+        let messages: Vec<String> = read[0]
+            .events()
+            .into_iter()
+            .map(|event| event.message)
+            .collect();
+        assert_eq!(messages, ["one"]);
+        read[0]
+            .tell("info", "message", "three".into(), Value::Null)
+            .unwrap();
+        assert_eq!(read_all(folder.path()).unwrap()[0].events().len(), 2);
+    }
+}

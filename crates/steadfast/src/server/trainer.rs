@@ -1,0 +1,281 @@
+//! The thread that trains, one job after the other, beside the engine and on the same base.
+
+use super::http::House;
+use super::jobs::{Job, Status};
+use super::state::held;
+use crate::error::Class;
+use crate::events::{Event, Listener};
+use crate::models::Adapter;
+use crate::runs::store::Store;
+use crate::settings::{TuneFlags, TuneSettings};
+use crate::study;
+use crate::{Error, Result};
+use serde_json::{Value, json};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+/// Hands jobs to the thread.
+#[derive(Debug)]
+pub struct Trainer {
+    sender: Sender<Arc<Job>>,
+    /// The job under way.
+    current: Arc<Mutex<Option<Arc<Job>>>>,
+    ending: Arc<AtomicBool>,
+}
+
+/// What the thread takes its jobs from.
+pub struct Queue {
+    receiver: Receiver<Arc<Job>>,
+    current: Arc<Mutex<Option<Arc<Job>>>>,
+    ending: Arc<AtomicBool>,
+}
+
+impl Trainer {
+    /// A trainer, and the queue that its thread is started with.
+    pub fn new() -> (Self, Queue) {
+        let (sender, receiver) = channel();
+        let current = Arc::new(Mutex::new(None));
+        let ending = Arc::new(AtomicBool::new(false));
+        let trainer = Self {
+            sender,
+            current: Arc::clone(&current),
+            ending: Arc::clone(&ending),
+        };
+        let queue = Queue {
+            receiver,
+            current,
+            ending,
+        };
+        (trainer, queue)
+    }
+
+    /// Queues a job.
+    pub fn submit(&self, job: Arc<Job>) {
+        // The thread ends with the server only, and then finds the job queued when it starts again.
+        let _ = self.sender.send(job);
+    }
+
+    /// The server ends: the job under way keeps what it has, and goes on when the server is back.
+    pub async fn end(&self, grace: Duration) {
+        self.ending.store(true, Ordering::SeqCst);
+        let deadline = Instant::now() + grace;
+        loop {
+            match &*held(&self.current) {
+                Some(job) if Instant::now() < deadline => job.set_stop(true),
+                _ => return,
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+}
+
+/// Takes up what was left when the server ended, the oldest first; then trains what comes.
+pub fn start(house: &Arc<House>, queue: Queue) -> Result<()> {
+    let Ok(kept) = house.state() else {
+        return Ok(());
+    };
+    for job in kept.jobs(None).into_iter().rev() {
+        let now = job.now();
+        match (now.status, now.fine_tuned_model) {
+            (Status::Succeeded, Some(name)) => {
+                let folder = job.training_folder();
+                let adapter = Adapter::read(&folder)?;
+                let check = house.model.decoder.check_adapter(&adapter);
+                check.map_err(|error| {
+                    error.at(&folder).hint(
+                        "it was trained over another base: serve that one, or use another --state",
+                    )
+                })?;
+                house.add(&name, &now.owner, adapter);
+            }
+            (Status::Queued | Status::Running, _) => {
+                job.change(|job| {
+                    job.status = Status::Queued;
+                    true
+                })?;
+                house.trainer.submit(Arc::clone(&job));
+            }
+            _ => {}
+        }
+    }
+    let house = Arc::downgrade(house);
+    std::thread::Builder::new()
+        .name("trainer".into())
+        .spawn(move || {
+            while let Ok(job) = queue.receiver.recv() {
+                let Some(house) = house.upgrade() else {
+                    return;
+                };
+                if queue.ending.load(Ordering::SeqCst) {
+                    return;
+                }
+                *held(&queue.current) = Some(Arc::clone(&job));
+                if let Err(error) = run(&house, &job) {
+                    // The disk is full, say: the job stays as it is on it.
+                    let message = format!("job {}: {error}", job.id);
+                    house.listener.on(Event::Warning { message });
+                }
+                *held(&queue.current) = None;
+            }
+        })
+        .map_err(|cause| Error::outside("cannot start a thread").because(cause))?;
+    Ok(())
+}
+
+fn run(house: &House, job: &Job) -> Result<()> {
+    // Before its status: a wish to stop that comes in between is then kept.
+    job.set_stop(false);
+    let begun = job.change(|job| {
+        let waits = job.status == Status::Queued;
+        job.status = Status::Running;
+        waits
+    })?;
+    if !begun {
+        return Ok(());
+    }
+    job.tell(
+        "info",
+        "message",
+        "Fine-tuning job started".into(),
+        Value::Null,
+    )?;
+    match train(house, job) {
+        Ok((adapter, tokens)) => {
+            let name = result_name(job);
+            let done = job.change(|job| {
+                // Cancelled or paused after the last step: what its owner said stands.
+                if job.status == Status::Cancelled {
+                    return false;
+                }
+                job.status = Status::Succeeded;
+                job.fine_tuned_model = Some(name.clone());
+                job.trained_tokens = Some(tokens);
+                true
+            })?;
+            if done {
+                house.add(&name, &job.owner, adapter);
+                job.tell(
+                    "info",
+                    "message",
+                    format!("New fine-tuned model created: {name}"),
+                    Value::Null,
+                )?;
+                job.tell(
+                    "info",
+                    "message",
+                    "The job has successfully completed".into(),
+                    Value::Null,
+                )?;
+            }
+            Ok(())
+        }
+        // Its owner has said how it stands, or the server ends and will take it up again.
+        Err(_) if job.stops() => Ok(()),
+        Err(error) => {
+            let message = told(&error);
+            job.change(|job| {
+                job.status = Status::Failed;
+                job.error = Some(message.clone());
+                true
+            })?;
+            job.tell("error", "message", message, Value::Null)
+        }
+    }
+}
+
+/// What its owner may know: the library's own messages name paths of this machine.
+fn told(error: &Error) -> String {
+    if error.class != Class::User {
+        return "Something went wrong inside the server".to_owned();
+    }
+    match &error.hint {
+        Some(hint) => format!("{} (hint: {hint})", error.message),
+        None => error.message.clone(),
+    }
+}
+
+/// `ft:BASE:steadfast:SUFFIX:ID`
+fn result_name(job: &Job) -> String {
+    let suffix = job.suffix.as_deref().unwrap_or_default();
+    format!("ft:{}:steadfast:{suffix}:{}", job.model, &job.id[6..])
+}
+
+fn train(house: &House, job: &Job) -> Result<(Adapter, u64)> {
+    let Ok(kept) = house.state() else {
+        return Err(Error::bug("a job without a folder of jobs"));
+    };
+    let choices = job.choices.clone();
+    let settings = TuneSettings::new(TuneFlags {
+        data: vec![job.data_path()],
+        method: Some(choices.method),
+        epochs: choices.epochs,
+        steps: choices.steps,
+        learning_rate: choices.learning_rate,
+        rank: choices.rank,
+        batch_tokens: choices.batch_tokens,
+        seed: Some(choices.seed),
+        output: Some(job.training_folder()),
+        // From its last checkpoint, if it has one.
+        resume: true,
+        ..TuneFlags::default()
+    })?;
+    // What the base itself says is asked once for all jobs.
+    let store = Store::new(kept.store_folder());
+    let outcome = study::tune_on(&house.model, &settings, &store, &Following { house, job })?;
+    let adapter = Adapter::read(&outcome.adapter)?;
+    Ok((adapter, outcome.training.tokens))
+}
+
+/// Writes a job's events down as they come.
+struct Following<'a> {
+    house: &'a House,
+    job: &'a Job,
+}
+
+impl Listener for Following<'_> {
+    fn on(&self, event: Event) {
+        let told = match &event {
+            Event::TrainingStep {
+                step,
+                steps,
+                loss,
+                penalty,
+                learning_rate,
+                tokens,
+                ..
+            } => self.job.tell(
+                "info",
+                "metrics",
+                format!("Step {step}/{steps}: training loss={loss:.4}"),
+                json!({"step": step, "total_steps": steps, "train_loss": loss, "penalty": penalty,
+                    "learning_rate": learning_rate, "tokens": tokens}),
+            ),
+            Event::ValidationLoss { step, loss } => self.job.tell(
+                "info",
+                "metrics",
+                format!("Step {step}: validation loss={loss:.4}"),
+                json!({"step": step, "valid_loss": loss}),
+            ),
+            Event::StageStarted { stage, .. } => {
+                self.job
+                    .tell("info", "message", format!("Started: {stage}"), Value::Null)
+            }
+            Event::Warning { message } => {
+                self.job
+                    .tell("warn", "message", message.clone(), Value::Null)
+            }
+            _ => Ok(()),
+        };
+        if let Err(error) = told {
+            // Training goes on: only the account of it has a gap.
+            let message = format!("job {}: {error}", self.job.id);
+            self.house.listener.on(Event::Warning { message });
+        }
+    }
+
+    fn stopped(&self) -> bool {
+        self.job.stops()
+    }
+}
