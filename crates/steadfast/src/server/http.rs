@@ -6,7 +6,7 @@ use super::metrics::Metrics;
 use super::refusal::Refusal;
 use super::state::State as Kept;
 use super::trainer::{self, Trainer};
-use super::{asking, chat, completions, files, fine_tuning, models};
+use super::{asking, chat, completions, files, fine_tuning, models, page};
 use crate::events::{Event, Listener};
 use crate::models::tokenizer::TokenBytes;
 use crate::models::{Adapter, LanguageModel, resolve};
@@ -273,6 +273,9 @@ fn name_of(id: &str) -> String {
 
 fn router(house: Arc<House>) -> Router {
     Router::new()
+        .route("/", get(page::page))
+        .route("/page.css", get(page::style))
+        .route("/page.js", get(page::script))
         .route("/health", get(health))
         .route("/metrics", get(metrics))
         .route("/v1/models", get(models::list))
@@ -341,7 +344,7 @@ async fn around(State(house): State<Arc<House>>, mut request: Request, next: Nex
         .map_or("other", MatchedPath::as_str)
         .to_owned();
     let method = request.method().clone();
-    let open = route == "/health";
+    let open = route == "/health" || page::OPEN.contains(&route.as_str());
     let mut response = match house.guard(request.headers(), open) {
         Ok(owner) => {
             request.extensions_mut().insert(owner);

@@ -8,7 +8,7 @@
 //!
 //! [`files`] takes up conversations and [`fine_tuning`] trains on them: a job is a [`jobs`] record that
 //! [`trainer`] works off beside the engine, on the same weights; all of it lies in one [`state`]
-//! folder and survives a kill.
+//! folder and survives a kill. [`page`] is what a person sees of it.
 //!
 //! No part of a request reaches the file system: models, adapters, files and jobs are
 //! looked up by name among those that are known.
@@ -26,6 +26,7 @@ pub mod json_object;
 pub mod keys;
 pub mod metrics;
 pub mod models;
+pub mod page;
 pub mod refusal;
 pub mod replies;
 pub mod sequence;
