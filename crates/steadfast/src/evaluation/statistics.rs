@@ -356,8 +356,8 @@ mod tests {
         let single = crossed(std::slice::from_ref(&one), 3);
         assert!((single.mean - 1.0).abs() < 1e-12);
         let interval = stratified_interval(&one, 3);
-        for side in 0..2 {
-            assert!((single.interval[side] - interval[side]).abs() < 0.05);
+        for (one, other) in single.interval.iter().zip(interval) {
+            assert!((one - other).abs() < 0.05);
         }
         // The same items, shifted from seed to seed: no number of items tells the seeds apart.
         let shifted: Vec<Vec<Vec<Observation>>> = [-2.0, 0.0, 2.0, 4.0]

@@ -6,9 +6,9 @@
 
 use super::low_rank::{Adapting, Form, Inputs, Site};
 use crate::Result;
+use crate::models::adapter::Identities;
 use crate::models::decoder::Decoder;
 use crate::settings::arm::Hyperparameters;
-use candle_core::{DType, Tensor};
 use std::collections::BTreeMap;
 
 /// B = 0 and A the identity, which is never multiplied with.
@@ -18,15 +18,11 @@ pub fn full(decoder: &Decoder, settings: &Hyperparameters, seed: u64) -> Result<
         alpha: 1.0,
         ..Form::new(decoder, settings)
     };
-    let mut identities: BTreeMap<usize, Tensor> = BTreeMap::new();
+    let mut identities = Identities::default();
     let mut sites = BTreeMap::new();
     for path in &form.modules {
         let (_, width) = decoder.linear_shape(path)?;
-        if !identities.contains_key(&width) {
-            let identity = Tensor::eye(width, DType::F32, decoder.device())?;
-            identities.insert(width, identity);
-        }
-        let site = Site::at(Inputs::Whole(identities[&width].clone()));
+        let site = Site::at(Inputs::Whole(identities.of(width)?));
         sites.insert(path.clone(), site);
     }
     Adapting::new("full", decoder, form, sites, 0.0, seed)

@@ -76,6 +76,23 @@ struct Config {
     alpha_pattern: BTreeMap<String, f64>,
 }
 
+/// Identities by their width: layers of one width share one.
+#[derive(Debug, Default)]
+pub struct Identities(BTreeMap<usize, Tensor>);
+
+impl Identities {
+    /// The identity [width, width].
+    pub fn of(&mut self, width: usize) -> Result<Tensor> {
+        Ok(match self.0.entry(width) {
+            Entry::Occupied(known) => known.get().clone(),
+            Entry::Vacant(place) => {
+                let identity = Tensor::eye(width, DType::F32, &Device::Cpu)?;
+                place.insert(identity).clone()
+            }
+        })
+    }
+}
+
 impl LowRank {
     /// The change [out, in] of a whole weight, and the identity [in, in], which layers share.
     pub fn whole(change: Tensor, identity: Tensor) -> Self {
@@ -203,7 +220,7 @@ impl Adapter {
                 .hint("the file may be missing or truncated: copy the adapter again")
         })?;
         let mut modules = BTreeMap::new();
-        let mut identities: BTreeMap<usize, Tensor> = BTreeMap::new();
+        let mut identities = Identities::default();
         for (name, change) in &tensors {
             let Some(module) = name.strip_suffix(".change.weight") else {
                 continue;
@@ -218,11 +235,8 @@ impl Adapter {
                 .field(name.as_str())
                 .hint("the file is damaged: copy the adapter again")
             })?;
-            let identity = match identities.entry(width) {
-                Entry::Occupied(known) => known.into_mut(),
-                Entry::Vacant(place) => place.insert(Tensor::eye(width, DType::F32, &Device::Cpu)?),
-            };
-            let whole = LowRank::whole(change.to_dtype(DType::F32)?, identity.clone());
+            let change = change.to_dtype(DType::F32)?;
+            let whole = LowRank::whole(change, identities.of(width)?);
             modules.insert(path, whole);
         }
         for (name, a) in &tensors {

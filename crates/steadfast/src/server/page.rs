@@ -32,5 +32,8 @@ pub async fn style() -> Response {
 
 /// `/page.js`
 pub async fn script() -> Response {
-    text("text/javascript; charset=utf-8", include_str!("page/page.js"))
+    text(
+        "text/javascript; charset=utf-8",
+        include_str!("page/page.js"),
+    )
 }
