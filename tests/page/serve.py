@@ -47,6 +47,18 @@ def upload(address, text):
     return call(address, "/v1/files", "".join(parts).encode(), "multipart/form-data; boundary=x")["id"]
 
 
+def ready(server):
+    """The one JSON document that the server prints when it can be asked; it has several lines."""
+    text = ""
+    for line in server.stdout:
+        text += line
+        try:
+            return json.loads(text)
+        except json.JSONDecodeError:
+            continue
+    raise AssertionError("the server ended before it could be asked")
+
+
 def text_of(browser, name):
     return browser.script("return document.getElementById(arguments[0]).textContent;", name)
 
@@ -101,7 +113,7 @@ def main():
         server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         browser = None
         try:
-            address = json.loads(server.stdout.readline())["address"]
+            address = ready(server)["address"]
             browser = Browser()
             look(browser, address, chats, screenshots)
         finally:
