@@ -1,7 +1,8 @@
 //! The command line as clap sees it.
 
 use crate::commands::{
-    chat, compare, completions, data, doctor, export, gate, measure, models, runs, study, tune,
+    chat, compare, completions, data, doctor, export, gate, judge, measure, models, runs, study,
+    tune,
 };
 use clap::error::{ContextKind, ErrorKind};
 use clap::{Args, Parser, Subcommand};
@@ -63,6 +64,9 @@ pub enum Command {
     /// Check, preview and simulate training data
     #[command(subcommand)]
     Data(data::Command),
+    /// Check how far a judge can be believed
+    #[command(subcommand)]
+    Judge(judge::Command),
     /// List the models on this machine
     Models(models::Arguments),
     /// List the runs in a folder

@@ -2,7 +2,8 @@
 
 use crate::arguments::{Arguments, Command};
 use crate::commands::{
-    chat, compare, completions, data, doctor, export, gate, measure, models, runs, study, tune,
+    chat, compare, completions, data, doctor, export, gate, judge, measure, models, runs, study,
+    tune,
 };
 use steadfast::{Error, Result};
 
@@ -25,6 +26,7 @@ pub fn run(arguments: Arguments) -> Result<()> {
         Command::Chat(arguments) => chat::run(&arguments, global),
         Command::Export(arguments) => export::run(&arguments, global),
         Command::Data(command) => data::run(&command, global),
+        Command::Judge(command) => judge::run(command, global),
         Command::Models(arguments) => models::run(&arguments, global),
         Command::Runs(arguments) => runs::run(&arguments, global),
         Command::Doctor(arguments) => doctor::run(&arguments, global),

@@ -1,8 +1,10 @@
 //! One model on some suites: what was asked, what was said, how it scored; and two of them, paired.
 
 use super::Axis;
+use super::judge::cases::{JUDGED, JUDGED_COHERENCE};
+use super::judge::session::JudgedBy;
 use super::statistics::{self, Observation};
-use crate::reports::results::Change;
+use crate::reports::results::{Change, Judged};
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -55,7 +57,11 @@ pub struct Measurement {
     pub model: String,
     /// The adapter on top of it, if any.
     pub adapter: Option<String>,
-    /// By `<suite>/<metric>`, and the axis's own number by `<axis>/<metric>` (`safety/constructive_preference`).
+    /// Who judged the replies, if anyone did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub judge: Option<JudgedBy>,
+    /// By `<suite>/<metric>`, and the axis's own number by `<axis>/<metric>` (`safety/constructive_preference`);
+    /// beside it, by `<axis>/judged`, what a judge says of the same items.
     pub metrics: BTreeMap<String, Metric>,
     /// Every item.
     pub samples: Vec<Sample>,
@@ -74,8 +80,13 @@ pub struct Comparison {
 /// kept apart here, since a suite may be named like an axis, and a suite's name may hold a `/`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Counted {
-    Suite { suite: String, metric: String },
+    Suite {
+        suite: String,
+        metric: String,
+    },
     Axis(Axis),
+    /// What a judge says of the items that stand for an axis.
+    Judged(Axis),
 }
 
 /// What one number in a table is made of.
@@ -107,6 +118,7 @@ impl Counted {
         match self {
             Self::Suite { metric, .. } => metric,
             Self::Axis(axis) => axis.metric(),
+            Self::Judged(_) => JUDGED,
         }
     }
 
@@ -115,7 +127,16 @@ impl Counted {
         match self {
             Self::Suite { suite, metric } => format!("{suite}/{metric}"),
             Self::Axis(axis) => format!("{}/{}", axis.name(), axis.metric()),
+            Self::Judged(axis) => format!("{}/{JUDGED}", axis.name()),
         }
+    }
+
+    /// In the knowledge axis each suite counts alike, however many items it has; else each item.
+    fn suites_count_alike(&self) -> bool {
+        matches!(
+            self,
+            Self::Axis(Axis::Knowledge) | Self::Judged(Axis::Knowledge)
+        )
     }
 }
 
@@ -143,6 +164,7 @@ impl Measurement {
             schema: SCHEMA.into(),
             model: model.into(),
             adapter,
+            judge: None,
             metrics,
             samples,
         }
@@ -159,7 +181,7 @@ pub fn axis_values(samples: &[Sample]) -> BTreeMap<Axis, f64> {
                 let strata = column.strata(&counted, |pair| pair.after);
                 Some((axis, statistics::stratified_mean(&strata)))
             }
-            Counted::Suite { .. } => None,
+            Counted::Suite { .. } | Counted::Judged(_) => None,
         })
         .collect()
 }
@@ -179,7 +201,7 @@ impl Column {
             };
             pairs.iter().map(observation).collect::<Vec<_>>()
         });
-        if *counted == Counted::Axis(Axis::Knowledge) {
+        if counted.suites_count_alike() {
             observations.filter(|stratum| !stratum.is_empty()).collect()
         } else {
             vec![observations.flatten().collect()]
@@ -199,9 +221,10 @@ impl Column {
         self.suites
             .iter()
             .flat_map(|(suite, pairs)| {
-                let weight = match counted {
-                    Counted::Axis(Axis::Knowledge) => scored / (suites * pairs.len() as f64),
-                    _ => 1.0,
+                let weight = if counted.suites_count_alike() {
+                    scored / (suites * pairs.len() as f64)
+                } else {
+                    1.0
                 };
                 pairs
                     .iter()
@@ -248,6 +271,10 @@ fn columns(before: &[Sample], after: &[&Sample]) -> BTreeMap<Counted, Column> {
             if metric == old.axis.metric() {
                 counted.push(Counted::Axis(old.axis));
             }
+            // Beside the axis's own number stands what is said of the same items.
+            if metric == JUDGED && old.scores.contains_key(old.axis.metric()) {
+                counted.push(Counted::Judged(old.axis));
+            }
             // JSON has no infinity, and one infinite likelihood would be all of a mean.
             let finite = |score: Option<f64>| score.filter(|score| score.is_finite());
             let scores = finite(*score).zip(finite(new.scores.get(metric).copied().flatten()));
@@ -291,8 +318,32 @@ fn by_item<'a>(
 }
 
 /// Pairs two measurements by item.
+///
+/// # Errors
+/// When they hold different items, or were judged by different judges or rubrics.
 pub fn compare(before: &Measurement, after: &Measurement) -> Result<Comparison> {
-    compare_samples(&before.samples, &after.samples, 0)
+    let judges = before.judge.as_ref().zip(after.judge.as_ref());
+    if let Some((one, other)) = judges
+        && (&one.name, one.samples, &one.rubrics) != (&other.name, other.samples, &other.rubrics)
+    {
+        return Err(Error::user(format!(
+            "the measurement before was judged by {}, the one after by {}, or with other rubrics",
+            one.name, other.name
+        ))
+        .field("judge")
+        .hint("measure one of them again with the judge and the rubrics of the other"));
+    }
+    if judges.is_some() || before.judge.is_none() {
+        return compare_judged(&before.samples, &after.samples, 0, after.judge.as_ref());
+    }
+    // Only one side was judged: there is nothing to compare its verdicts with.
+    let mut samples = before.samples.clone();
+    for sample in &mut samples {
+        sample
+            .scores
+            .retain(|metric, _| metric != JUDGED && metric != JUDGED_COHERENCE);
+    }
+    compare_judged(&samples, &after.samples, 0, None)
 }
 
 /// Upper one-sided 97.5% bound, in points, of what an axis loses from `before` to `after`, which hold
@@ -381,6 +432,17 @@ fn metric_losses(
 
 /// Pairs the samples of two models by suite and item. `seed` is that of the bootstrap.
 pub fn compare_samples(before: &[Sample], after: &[Sample], seed: u64) -> Result<Comparison> {
+    compare_judged(before, after, seed, None)
+}
+
+/// As [`compare_samples`], for samples that `judge` has graded too: its changes stand beside those of
+/// the axes.
+pub fn compare_judged(
+    before: &[Sample],
+    after: &[Sample],
+    seed: u64,
+    judge: Option<&JudgedBy>,
+) -> Result<Comparison> {
     if before.is_empty() {
         return Err(
             Error::user("the measurement before holds no item").hint("measure at least one suite")
@@ -400,6 +462,7 @@ pub fn compare_samples(before: &[Sample], after: &[Sample], seed: u64) -> Result
         .filter_map(|sample| news.get(&(sample.suite.as_str(), sample.item.as_str())))
         .copied()
         .collect();
+    let mut judged = Vec::new();
     let mut comparison = Comparison {
         axes: BTreeMap::new(),
         metrics: BTreeMap::new(),
@@ -407,9 +470,26 @@ pub fn compare_samples(before: &[Sample], after: &[Sample], seed: u64) -> Result
     for (counted, column) in columns(before, &paired) {
         let change = column.change(&counted, seed);
         match &counted {
-            Counted::Axis(axis) => comparison.axes.insert(axis.name().into(), change),
-            Counted::Suite { .. } => comparison.metrics.insert(counted.name(), change),
-        };
+            Counted::Axis(axis) => {
+                comparison.axes.insert(axis.name().into(), change);
+            }
+            Counted::Suite { .. } => {
+                comparison.metrics.insert(counted.name(), change);
+            }
+            Counted::Judged(axis) => judged.push((axis.name(), change)),
+        }
+    }
+    if let Some(judge) = judge {
+        for (axis, change) in judged {
+            if let Some(scored) = comparison.axes.get_mut(axis) {
+                scored.judged = Some(Box::new(Judged {
+                    change,
+                    judge: judge.name.clone(),
+                    agreement: judge.agreement.as_ref().map(|known| known.share),
+                    kappa: judge.agreement.as_ref().map(|known| known.kappa),
+                }));
+            }
+        }
     }
     Ok(comparison)
 }
