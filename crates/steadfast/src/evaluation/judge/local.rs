@@ -4,9 +4,9 @@
 use super::{Answer, Judge, OnAnswer, Question};
 use crate::Result;
 use crate::conversations::{Message, Role, tokens};
-use crate::events::Listener;
+use crate::models::LanguageModel;
 use crate::models::generate::{GenerateOptions, generate};
-use crate::models::{LanguageModel, resolve};
+use crate::models::resolve::Located;
 use candle_core::Device;
 
 /// Questions read together. Few, so that answers are kept often.
@@ -20,14 +20,13 @@ pub struct LocalJudge {
 }
 
 impl LocalJudge {
-    /// Loads the model that `id` names.
+    /// Loads a model.
     ///
     /// # Errors
-    /// When it cannot be found or loaded.
-    pub fn load(id: &str, answer_tokens: usize, listener: &dyn Listener) -> Result<Self> {
-        let located = resolve::locate(Some(id), listener)?;
+    /// When it cannot be loaded.
+    pub fn load(located: &Located, answer_tokens: usize) -> Result<Self> {
         Ok(Self {
-            model: LanguageModel::load(&located, &Device::Cpu)?,
+            model: LanguageModel::load(located, &Device::Cpu)?,
             answer_tokens,
         })
     }

@@ -189,9 +189,19 @@ fn beginning(body: &[u8]) -> String {
 /// A user error when `base` is no HTTP address.
 pub fn address(base: &str) -> Result<reqwest::Url> {
     let whole = format!("{}/chat/completions", base.trim_end_matches('/'));
-    reqwest::Url::parse(&whole)
-        .ok()
-        .filter(|url| ["http", "https"].contains(&url.scheme()) && url.host_str().is_some())
+    let url = reqwest::Url::parse(&whole).ok();
+    if url
+        .as_ref()
+        .is_some_and(|url| !url.username().is_empty() || url.password().is_some())
+    {
+        // It would stand in the kept verdicts and in messages.
+        return Err(
+            Error::user("the judge's address holds a name or a password")
+                .field("base_url")
+                .hint("leave them out of the address; the key stands in the environment"),
+        );
+    }
+    url.filter(|url| ["http", "https"].contains(&url.scheme()) && url.host_str().is_some())
         .ok_or_else(|| {
             Error::user(format!("`{base}` is no address of a judge"))
                 .field("base_url")
@@ -291,6 +301,8 @@ mod tests {
         for wrong in ["", "localhost:8000", "ftp://x/v1", "file:///etc"] {
             assert!(address(wrong).is_err(), "{wrong}");
         }
+        let secret = address("https://me:secret@host/v1").unwrap_err();
+        assert!(!format!("{secret:?}").contains("secret@"), "{secret:?}");
     }
 
     proptest! {

@@ -422,7 +422,7 @@ mod tests {
             .chain(&mistakes.others)
             .map(|one| format!("{}: {}", one.place, one.message))
             .collect();
-        assert_eq!(all.len(), 2, "{all:?}");
+        assert_eq!(all.len(), 4, "{all:?}");
         assert!(all.iter().all(|one| one.contains(".toml")), "{all:?}");
         let blind = Rubric::parse(
             Ask::Safety,

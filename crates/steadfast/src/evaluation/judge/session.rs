@@ -60,7 +60,7 @@ impl Session {
                 let located = resolve::locate(Some(id), listener)?;
                 refuse_itself(id, Some(&located.sha256), subject)?;
                 let answer_tokens = usize::try_from(settings.answer_tokens).unwrap_or(usize::MAX);
-                Box::new(LocalJudge::load(id, answer_tokens, listener)?)
+                Box::new(LocalJudge::load(&located, answer_tokens)?)
             }
         };
         let path = match &settings.cache {
@@ -156,6 +156,15 @@ fn endpoint(settings: &JudgeSettings, model: &str) -> Result<Endpoint> {
         .or_else(from_environment)
         .unwrap_or_else(|| OPENAI.to_owned());
     let address = request::address(&base)?;
+    let plain = |letter: char| letter.is_ascii_alphanumeric() || letter == '_';
+    if settings.key_variable.is_empty() || !settings.key_variable.chars().all(plain) {
+        // What stands there may be the key itself, so it is not repeated.
+        return Err(
+            Error::user("the judge's key is named by no variable's name")
+                .field("key_variable")
+                .hint("give the name of an environment variable, such as OPENAI_API_KEY, never the key"),
+        );
+    }
     let key = Key::from_environment(&settings.key_variable);
     if key.is_none() && !is_here(&address) {
         return Err(Error::user(format!(

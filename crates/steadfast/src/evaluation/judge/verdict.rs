@@ -25,13 +25,10 @@ pub struct Verdict {
     pub reason: String,
 }
 
-static THOUGHT: LazyLock<Regex> =
-    LazyLock::new(|| Regex::new(r"(?is)<think(?:ing)?>.*?</think(?:ing)?>").expect("fixed"));
-
 /// A verdict in what is not quite JSON: single quotes, a cut-off object, `Verdict: agrees`.
 static NAMED: LazyLock<Regex> = LazyLock::new(|| {
     Regex::new(
-        r#"(?i)(?:^|[\s{,"'*_])verdict["'*_]*\s*[:=]\s*["'*_`]*([\p{L}_][\p{L}_ -]*?)["'*_`]*\s*(?:[,.;}\n\r]|$)"#,
+        r#"(?im)(?:^|[\s{,"'*_])verdict["'*_]*\s*[:=]["'*_`\s]*([\p{L}_][\p{L}_ -]*?)["'*_`]*\s*(?:[,.;}\n\r]|$)"#,
     )
     .expect("fixed")
 });
@@ -39,12 +36,12 @@ static NAMED: LazyLock<Regex> = LazyLock::new(|| {
 /// The verdict in `answer`, if it holds exactly one of the `allowed` words.
 pub fn read<'a>(answer: &str, allowed: impl IntoIterator<Item = &'a str>) -> Option<Verdict> {
     let allowed: BTreeSet<&str> = allowed.into_iter().collect();
-    let text = THOUGHT.replace_all(beginning(answer, MOST_BYTES), " ");
+    let text = decided(beginning(answer, MOST_BYTES));
     let word = |said: &str| {
         let said = normalise(said);
         allowed.contains(said.as_str()).then_some(said)
     };
-    let mut found = objects(&text)
+    let mut found = objects(text)
         .into_iter()
         .filter_map(|object| {
             let said = field(&object, "verdict")?;
@@ -53,13 +50,13 @@ pub fn read<'a>(answer: &str, allowed: impl IntoIterator<Item = &'a str>) -> Opt
         })
         .collect::<Vec<_>>();
     if found.is_empty() {
-        let named = NAMED.captures_iter(&text);
+        let named = NAMED.captures_iter(text);
         found = named
             .map(|captures| (word(&captures[1]), String::new()))
             .collect();
     }
     if found.is_empty() {
-        found.push((word(&text), String::new()));
+        found.push((word(text), String::new()));
     }
     // The form itself may be repeated first, with dots where the word belongs: only known words count.
     let words: BTreeSet<&String> = found.iter().filter_map(|(word, _)| word.as_ref()).collect();
@@ -72,6 +69,16 @@ pub fn read<'a>(answer: &str, allowed: impl IntoIterator<Item = &'a str>) -> Opt
             reason: reason.trim().chars().take(REASON).collect(),
         })
     })
+}
+
+/// What follows a judge's thinking aloud, where it tries verdicts that it does not give. A thought
+/// that was cut off decided nothing.
+fn decided(text: &str) -> &str {
+    match text.rsplit_once("</think>") {
+        Some((_, after)) => after,
+        None if text.trim_start().starts_with("<think>") => "",
+        None => text,
+    }
 }
 
 /// At most so many bytes, ending between characters.
@@ -165,6 +172,7 @@ mod tests {
             "It agrees with the statement.",
             "agrees or contradicts",
             "I cannot grade this.",
+            "<think>Perhaps {\"verdict\":\"agrees\"}? Or",
         ] {
             assert_eq!(word(answer), None, "{answer}");
         }

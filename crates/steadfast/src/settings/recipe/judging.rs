@@ -74,3 +74,42 @@ pub(super) fn judge(root: &Section<'_, '_>) -> Option<JudgeSettings> {
     section.finish();
     Some(settings)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::settings::recipe::{Overrides, parse};
+    use std::path::Path;
+
+    fn read(judge: &str) -> crate::settings::StudySettings {
+        let text = format!("name = \"x\"\n[[arms]]\nmethod = \"lora\"\n{judge}");
+        parse(Path::new("r.toml"), &text, &Overrides::default()).expect("a good recipe")
+    }
+
+    #[test]
+    fn a_judge_is_part_of_what_a_run_is_but_its_means_are_not() {
+        let none = read("");
+        assert_eq!(none.judge, None);
+        let written = |settings: &crate::settings::StudySettings| {
+            serde_json::to_string(settings).expect("settings have a JSON form")
+        };
+        assert!(!written(&none).contains("judge"), "old runs keep their id");
+        let one = read("[judge]\nmodel = \"openai:m\"\n");
+        assert_ne!(written(&none), written(&one));
+        let judge = "[judge]\nmodel = \"openai:m\"\nmax_cost = 2\nprice = [0.15, 0.6]\nconcurrency = 2\n\
+             key_variable = \"K\"\ncache = \"c.sqlite\"\ntimeout_seconds = 5\n";
+        let other = read(judge);
+        assert_eq!(written(&one), written(&other));
+        let judge = other.judge.expect("a judge");
+        assert_eq!(judge.model, JudgeModel::Endpoint("m".into()));
+        assert_eq!((judge.max_cost, judge.concurrency), (Some(2.0), 2));
+        assert_eq!(judge.price.map(|price| price.output), Some(0.6));
+        assert_eq!(judge.key_variable, "K");
+        assert_eq!(
+            read("[judge]\nmodel = \"m.gguf\"\nsamples = 3\n")
+                .judge
+                .map(|judge| judge.samples),
+            Some(3)
+        );
+    }
+}

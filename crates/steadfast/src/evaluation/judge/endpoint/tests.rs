@@ -268,7 +268,7 @@ fn the_cap_is_never_exceeded_and_the_next_run_goes_on() {
             reply: "no".into(),
         })
         .collect();
-    // A prompt has about 1,300 bytes, so 1.5 dollars are set aside for each.
+    // A question has about 1,100 bytes, so more than a dollar is set aside for each, and settled at 10 cents.
     let grade = |most: f64| {
         let asking = Asking {
             price: Some(PRICE),
@@ -286,7 +286,7 @@ fn the_cap_is_never_exceeded_and_the_next_run_goes_on() {
         assert!(endpoint.spent() <= most, "{} of {most}", endpoint.spent());
         outcome
     };
-    let error = grade(2.2).unwrap_err();
+    let error = grade(1.7).unwrap_err();
     assert_eq!(error.class, Class::Budget);
     assert!(error.hint.is_some_and(|hint| hint.contains("--max-cost")));
     let first = emulator.requests().len();
