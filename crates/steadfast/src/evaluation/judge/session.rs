@@ -105,20 +105,27 @@ impl Session {
     pub fn judged_by(&self, listener: &dyn Listener) -> Result<JudgedBy> {
         let agreement = check::known(&self.panel())?;
         let name = self.judge.name().to_owned();
-        let message = match &agreement {
-            None => Some(format!(
-                "how far {name} agrees with the labelled replies is not known yet: run `steadfast judge check --judge {name}`"
-            )),
-            Some(known) if known.indicative => Some(format!(
-                "{name} agrees with the labelled replies at a kappa of {:.2}, below {}: its numbers are indicative",
-                known.kappa,
-                check::INDICATIVE
-            )),
-            Some(_) => None,
-        };
-        if let Some(message) = message {
-            listener.on(Event::Warning { message });
-        }
+        listener.on(match &agreement {
+            None => Event::Warning {
+                message: format!(
+                    "how far {name} agrees with the labelled replies is not known yet: run `steadfast judge check --judge {name}`"
+                ),
+            },
+            Some(known) if known.indicative => Event::Warning {
+                message: format!(
+                    "{name} agrees with the labelled replies at a kappa of {:.2}, below {}: its numbers are indicative",
+                    known.kappa,
+                    check::INDICATIVE
+                ),
+            },
+            Some(known) => Event::Note {
+                message: format!(
+                    "{name} agrees with {:.0}% of the labelled replies, at a kappa of {:.2}",
+                    100.0 * known.share,
+                    known.kappa
+                ),
+            },
+        });
         Ok(JudgedBy {
             name,
             samples: self.samples,
