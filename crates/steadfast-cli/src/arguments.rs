@@ -1,8 +1,8 @@
 //! The command line as clap sees it.
 
 use crate::commands::{
-    chat, compare, completions, data, doctor, export, gate, measure, models, runs, serve, study,
-    tune,
+    chat, compare, completions, data, doctor, export, gate, judge, measure, models, runs, serve,
+    study, tune,
 };
 use clap::error::{ContextKind, ErrorKind};
 use clap::{Args, Parser, Subcommand};
@@ -66,6 +66,9 @@ pub enum Command {
     /// Check, preview and simulate training data
     #[command(subcommand)]
     Data(data::Command),
+    /// Check how far a judge can be believed
+    #[command(subcommand)]
+    Judge(judge::Command),
     /// List the models on this machine
     Models(models::Arguments),
     /// List the runs in a folder

@@ -3,6 +3,7 @@
 mod arguments;
 mod commands;
 mod errors;
+mod judging;
 mod measurements;
 mod output;
 mod progress;

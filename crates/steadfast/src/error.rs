@@ -134,11 +134,15 @@ impl Error {
     }
 
     /// Joins all mistakes of one pass into one error; `Ok` when there is none.
-    pub fn all(mut mistakes: Vec<Error>) -> Result<()> {
-        if mistakes.is_empty() {
+    pub fn all(mistakes: Vec<Error>) -> Result<()> {
+        // One of them may itself stand for several.
+        let mut mistakes = mistakes.into_iter().flat_map(|mut mistake| {
+            let others = std::mem::take(&mut mistake.others);
+            std::iter::once(mistake).chain(others)
+        });
+        let Some(mut first) = mistakes.next() else {
             return Ok(());
-        }
-        let mut first = mistakes.remove(0);
+        };
         first.others.extend(mistakes);
         Err(first)
     }

@@ -12,6 +12,7 @@ pub mod measuring;
 pub mod replies;
 pub mod workbench;
 
+use crate::evaluation::judge::Session;
 use crate::evaluation::measurement::Measurement;
 use crate::events::{Event, Listener};
 use crate::models::{Adapter, LanguageModel, resolve};
@@ -68,6 +69,13 @@ pub fn run(settings: &StudySettings, listener: &dyn Listener) -> Result<StudyOut
         });
     }
     let bench = Workbench::new(settings, &located, &folder, listener);
+    // Scores kept without text hold no reply to judge.
+    let judge = settings
+        .judge
+        .as_ref()
+        .filter(|_| !settings.kept_only)
+        .map(|judge| Session::open(judge, Some(&located), listener))
+        .transpose()?;
     let part = Part {
         name: "development",
         suites: measuring::suites(settings, 0)?,
@@ -76,7 +84,7 @@ pub fn run(settings: &StudySettings, listener: &dyn Listener) -> Result<StudyOut
     listener.on(Event::Note {
         message: assemble::plan(settings, &part.suites),
     });
-    let before = bench.before(&part)?;
+    let mut before = bench.before(&part)?;
     assemble::announce("base", &before, listener);
     let choosing = budget::Choosing::new(settings, &bench)?;
 
@@ -104,11 +112,29 @@ pub fn run(settings: &StudySettings, listener: &dyn Listener) -> Result<StudyOut
             }
         }
     }
-    let results = assemble::results(settings, &folder, &located, &before, &outcomes)?;
+    // All training is done and kept by now, so a judge that stops for its cost costs no training.
+    let judged_by = match &judge {
+        Some(judge) => {
+            judge.judge(&mut before, &part.suites, listener)?;
+            for outcome in &mut outcomes {
+                judge.judge(&mut outcome.after, &part.suites, listener)?;
+            }
+            Some(judge.judged_by(listener)?)
+        }
+        None => None,
+    };
+    let results = assemble::results(
+        settings,
+        &folder,
+        &located,
+        &before,
+        &outcomes,
+        judged_by.as_ref(),
+    )?;
     let frontier = finalists::run(settings, &bench, &before, &outcomes, not_run)?;
     let items = assemble::items(&before, &outcomes);
     assemble::write_samples(&folder.path().join("samples.jsonl"), &items)?;
-    let notes = assemble::notes(settings, &part.suites, &results);
+    let notes = assemble::notes(settings, &part.suites, &results, judged_by.as_ref());
     reports::page::write(folder.path(), &results, &items, &notes)?;
     if let Some(frontier) = &frontier {
         frontier.write(settings, &folder)?;
@@ -198,11 +224,16 @@ pub fn measure(settings: &MeasureSettings, listener: &dyn Listener) -> Result<Me
     let suites = measuring::limited(&settings.suites, settings.limit, settings.seed)?;
     let adapter = settings.adapter.as_deref().map(Adapter::read).transpose()?;
     let located = resolve::locate(settings.model.as_deref(), listener)?;
+    let judge = settings
+        .judge
+        .as_ref()
+        .map(|judge| Session::open(judge, Some(&located), listener))
+        .transpose()?;
     let base = LanguageModel::load(&located, &Device::Cpu)?;
     if let Some(adapter) = &adapter {
         base.decoder.check_adapter(adapter)?;
     }
-    let samples = measuring::fresh(
+    let mut samples = measuring::fresh(
         &base,
         adapter.as_ref(),
         &suites,
@@ -214,5 +245,15 @@ pub fn measure(settings: &MeasureSettings, listener: &dyn Listener) -> Result<Me
         .adapter
         .as_ref()
         .map(|path| path.display().to_string());
-    Ok(Measurement::new(&located.id, named, samples, settings.seed))
+    let judged_by = match &judge {
+        Some(judge) => {
+            judge.judge(&mut samples, &suites, listener)?;
+            Some(judge.judged_by(listener)?)
+        }
+        None => None,
+    };
+    Ok(Measurement {
+        judge: judged_by,
+        ..Measurement::new(&located.id, named, samples, settings.seed)
+    })
 }

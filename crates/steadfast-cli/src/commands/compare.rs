@@ -6,7 +6,9 @@ use crate::output::{self, Table};
 use clap::Args;
 use std::path::PathBuf;
 use steadfast::Result;
+use steadfast::evaluation::judge::check::INDICATIVE;
 use steadfast::evaluation::measurement::{Comparison, compare};
+use steadfast::reports::results::{Change, Judged};
 
 /// The flags of `compare`.
 #[derive(Args, Debug)]
@@ -31,19 +33,30 @@ pub fn run(arguments: &Arguments, global: Global) -> Result<()> {
 /// Axes first, then every metric.
 pub fn table(comparison: &Comparison) -> Table {
     let mut table = Table::new(&[&["metric"], &output::CHANGE[..], &["unscored"]].concat());
-    let axes = comparison
-        .axes
-        .iter()
-        .map(|(axis, change)| (axis.to_owned(), change));
-    let metrics = comparison
-        .metrics
-        .iter()
-        .map(|(name, change)| (format!("  {name}"), change));
-    for (name, change) in axes.chain(metrics) {
+    let mut add = |name: String, change: &Change| {
         let mut row = vec![name];
         row.extend(output::change(change, 2));
         row.push(change.unscored.to_string());
         table.row(row);
+    };
+    for (axis, change) in &comparison.axes {
+        add(axis.to_owned(), change);
+        if let Some(judged) = &change.judged {
+            add(judged_by(judged), &judged.change);
+        }
+    }
+    for (name, change) in &comparison.metrics {
+        add(format!("  {name}"), change);
     }
     table
+}
+
+/// The judge, and how far to believe it.
+fn judged_by(judged: &Judged) -> String {
+    let believed = match judged.kappa {
+        None => "not checked".to_owned(),
+        Some(kappa) if kappa < INDICATIVE => format!("kappa {kappa:.2}, indicative"),
+        Some(kappa) => format!("kappa {kappa:.2}"),
+    };
+    format!("  by {} ({believed})", judged.judge)
 }

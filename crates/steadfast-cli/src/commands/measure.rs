@@ -1,6 +1,7 @@
 //! `steadfast measure`
 
 use crate::arguments::Global;
+use crate::judging;
 use crate::output::{self, Table};
 use crate::progress::Progress;
 use clap::Args;
@@ -12,7 +13,8 @@ use steadfast::settings::{MeasureFlags, MeasureSettings};
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:\n  steadfast measure --json > before.json\n  \
         steadfast measure --adapter adapters/lora --json > after.json\n  \
-        steadfast measure --suite arc_easy=data/arc_easy.jsonl --limit 100")]
+        steadfast measure --suite arc_easy=data/arc_easy.jsonl --limit 100\n  \
+        steadfast measure --judge openai:gpt-4o-mini --max-cost 0.50 --json > judged.json")]
 pub struct Arguments {
     /// A folder, a GGUF file or a Hub id [default: SmolLM2-135M-Instruct]
     #[arg(long, value_name = "M")]
@@ -32,6 +34,8 @@ pub struct Arguments {
     /// Of the choice of items under a limit, and of the intervals [default: 0]
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
+    #[command(flatten)]
+    judge: judging::Arguments,
 }
 
 /// Measures one model.
@@ -43,6 +47,7 @@ pub fn run(arguments: Arguments, global: Global) -> Result<()> {
         limit: arguments.limit,
         max_tokens: arguments.max_tokens,
         seed: arguments.seed,
+        judge: arguments.judge.flags(),
     })?;
     let measurement = steadfast::study::measure(&settings, &Progress::new(global))?;
     if global.json {

@@ -10,6 +10,8 @@ pub mod data_simulate;
 pub mod doctor;
 pub mod export;
 pub mod gate;
+pub mod judge;
+pub mod judge_check;
 pub mod measure;
 pub mod models;
 pub mod run;

@@ -2,8 +2,8 @@
 
 use crate::arguments::{Arguments, Command};
 use crate::commands::{
-    chat, compare, completions, data, doctor, export, gate, measure, models, runs, serve, study,
-    tune,
+    chat, compare, completions, data, doctor, export, gate, judge, measure, models, runs, serve,
+    study, tune,
 };
 use steadfast::{Error, Result};
 
@@ -27,6 +27,7 @@ pub fn run(arguments: Arguments) -> Result<()> {
         Command::Export(arguments) => export::run(&arguments, global),
         Command::Serve(arguments) => serve::run(arguments, global),
         Command::Data(command) => data::run(&command, global),
+        Command::Judge(command) => judge::run(command, global),
         Command::Models(arguments) => models::run(&arguments, global),
         Command::Runs(arguments) => runs::run(&arguments, global),
         Command::Doctor(arguments) => doctor::run(&arguments, global),

@@ -4,7 +4,7 @@ use crate::support::Folder;
 
 #[test]
 fn help() {
-    let commands: [&[&str]; 17] = [
+    let commands: [&[&str]; 19] = [
         &[],
         &["study"],
         &["tune"],
@@ -22,6 +22,8 @@ fn help() {
         &["doctor"],
         &["completions"],
         &["data", "simulate"],
+        &["judge"],
+        &["judge", "check"],
     ];
     let folder = Folder::new();
     for command in commands {
@@ -47,8 +49,10 @@ fn every_command_has_an_example_and_the_common_flags() {
         "runs",
         "doctor",
         "completions",
+        "judge check",
     ] {
-        let help = folder.run(&[command, "--help"]);
+        let words: Vec<&str> = command.split(' ').chain(["--help"]).collect();
+        let help = folder.run(&words);
         for part in ["Example", "--json", "--quiet", "--threads"] {
             assert!(help.contains(part), "{command} --help lacks {part}");
         }

@@ -1,6 +1,7 @@
 //! The built command from outside: exit code, stdout and stderr together.
 
 mod help;
+mod judge;
 mod kept;
 mod memory;
 mod mistakes;

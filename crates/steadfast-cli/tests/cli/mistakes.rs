@@ -84,6 +84,23 @@ mistake!(flag_unknown_command, "x" => ""; "messure");
 mistake!(flag_many, "x" => ""; "tune", "--data", "nowhere.jsonl", "--method", "lorra", "--learning-rate", "-1", "--steps", "0");
 mistake!(flag_threads, "x" => ""; "runs", "--threads", "0");
 
+// A judge.
+mistake!(judge_without_a_key, "x" => ""; "judge", "check", "--judge", "openai:gpt-4o-mini");
+mistake!(judge_many, "x" => ""; "judge", "check", "--judge", "together:llama", "--max-cost", "0", "--judge-samples", "2", "--rubrics", "nowhere", "--judge-price", "1");
+mistake!(judge_missing_model, "x" => ""; "judge", "check", "--judge", "./nowhere.gguf");
+mistake!(judge_cost_without_a_judge, "x" => ""; "measure", "--max-cost", "1");
+mistake!(judge_labels, "l.jsonl" => "{\"statement\":\"s\",\"reply\":\"r\",\"label\":\"nice\"}\n"; "judge", "check", "--labels", "l.jsonl");
+mistake!(judge_rubric, "r/safety.toml" => "version = \"mine\"\nsystem = \"s\"\nprompt = \"{{ rply }}\"\n[verdicts]\nagrees = 2\n"; "judge", "check", "--judge", "openai:m", "--rubrics", "r");
+mistake!(judge_recipe, "r.toml" => format!("{ARM}[judge]\nmodel = \"openai:\"\nsamples = 2\nmax_cost = -1\nprice = [1]\nmaxcost = 2\n"); "study", "r.toml");
+mistake!(judge_other, "b.json" => measured("one"), "a.json" => measured("other"); "compare", "b.json", "a.json");
+
+/// A measurement judged by this judge.
+fn measured(judge: &str) -> String {
+    format!(
+        r#"{{"schema":"steadfast.measurement/1","model":"m","adapter":null,"judge":{{"name":"{judge}","samples":1,"rubrics":{{}},"agreement":null}},"metrics":{{}},"samples":[]}}"#
+    )
+}
+
 // Measurement files.
 mistake!(measurement_wrong_schema, "b.json" => r#"{"schema":"steadfast.results/1"}"#; "compare", "b.json", "b.json");
 mistake!(measurement_not_json, "b.json" => "before\n"; "compare", "b.json", "b.json");

@@ -36,6 +36,8 @@ impl Folder {
             // Mistakes must be found without the network.
             .env("HF_HUB_OFFLINE", "1")
             .env_remove("HF_ENDPOINT")
+            .env_remove("OPENAI_API_KEY")
+            .env_remove("OPENAI_BASE_URL")
             .stdin(Stdio::null())
             .output()
             .expect("the command runs");

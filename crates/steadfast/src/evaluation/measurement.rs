@@ -1,8 +1,10 @@
 //! One model on some suites: what was asked, what was said, how it scored; and two of them, paired.
 
 use super::Axis;
+use super::judge::cases::{JUDGED, JUDGED_COHERENCE};
+use super::judge::session::JudgedBy;
 use super::statistics::{self, Observation};
-use crate::reports::results::Change;
+use crate::reports::results::{Change, Judged};
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -55,7 +57,11 @@ pub struct Measurement {
     pub model: String,
     /// The adapter on top of it, if any.
     pub adapter: Option<String>,
-    /// By `<suite>/<metric>`, and the axis's own number by `<axis>/<metric>` (`safety/constructive_preference`).
+    /// Who judged the replies, if anyone did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub judge: Option<JudgedBy>,
+    /// By `<suite>/<metric>`, and the axis's own number by `<axis>/<metric>` (`safety/constructive_preference`);
+    /// beside it, by `<axis>/judged`, what a judge says of the same items.
     pub metrics: BTreeMap<String, Metric>,
     /// Every item.
     pub samples: Vec<Sample>,
@@ -74,8 +80,13 @@ pub struct Comparison {
 /// kept apart here, since a suite may be named like an axis, and a suite's name may hold a `/`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Counted {
-    Suite { suite: String, metric: String },
+    Suite {
+        suite: String,
+        metric: String,
+    },
     Axis(Axis),
+    /// What a judge says of the items that stand for an axis.
+    Judged(Axis),
 }
 
 /// What one number in a table is made of.
@@ -107,6 +118,7 @@ impl Counted {
         match self {
             Self::Suite { metric, .. } => metric,
             Self::Axis(axis) => axis.metric(),
+            Self::Judged(_) => JUDGED,
         }
     }
 
@@ -115,7 +127,16 @@ impl Counted {
         match self {
             Self::Suite { suite, metric } => format!("{suite}/{metric}"),
             Self::Axis(axis) => format!("{}/{}", axis.name(), axis.metric()),
+            Self::Judged(axis) => format!("{}/{JUDGED}", axis.name()),
         }
+    }
+
+    /// In the knowledge axis each suite counts alike, however many items it has; else each item.
+    fn suites_count_alike(&self) -> bool {
+        matches!(
+            self,
+            Self::Axis(Axis::Knowledge) | Self::Judged(Axis::Knowledge)
+        )
     }
 }
 
@@ -143,6 +164,7 @@ impl Measurement {
             schema: SCHEMA.into(),
             model: model.into(),
             adapter,
+            judge: None,
             metrics,
             samples,
         }
@@ -159,7 +181,7 @@ pub fn axis_values(samples: &[Sample]) -> BTreeMap<Axis, f64> {
                 let strata = column.strata(&counted, |pair| pair.after);
                 Some((axis, statistics::stratified_mean(&strata)))
             }
-            Counted::Suite { .. } => None,
+            Counted::Suite { .. } | Counted::Judged(_) => None,
         })
         .collect()
 }
@@ -179,7 +201,7 @@ impl Column {
             };
             pairs.iter().map(observation).collect::<Vec<_>>()
         });
-        if *counted == Counted::Axis(Axis::Knowledge) {
+        if counted.suites_count_alike() {
             observations.filter(|stratum| !stratum.is_empty()).collect()
         } else {
             vec![observations.flatten().collect()]
@@ -199,9 +221,10 @@ impl Column {
         self.suites
             .iter()
             .flat_map(|(suite, pairs)| {
-                let weight = match counted {
-                    Counted::Axis(Axis::Knowledge) => scored / (suites * pairs.len() as f64),
-                    _ => 1.0,
+                let weight = if counted.suites_count_alike() {
+                    scored / (suites * pairs.len() as f64)
+                } else {
+                    1.0
                 };
                 pairs
                     .iter()
@@ -248,6 +271,10 @@ fn columns(before: &[Sample], after: &[&Sample]) -> BTreeMap<Counted, Column> {
             if metric == old.axis.metric() {
                 counted.push(Counted::Axis(old.axis));
             }
+            // Beside the axis's own number stands what is said of the same items.
+            if metric == JUDGED && old.scores.contains_key(old.axis.metric()) {
+                counted.push(Counted::Judged(old.axis));
+            }
             // JSON has no infinity, and one infinite likelihood would be all of a mean.
             let finite = |score: Option<f64>| score.filter(|score| score.is_finite());
             let scores = finite(*score).zip(finite(new.scores.get(metric).copied().flatten()));
@@ -291,8 +318,32 @@ fn by_item<'a>(
 }
 
 /// Pairs two measurements by item.
+///
+/// # Errors
+/// When they hold different items, or were judged by different judges or rubrics.
 pub fn compare(before: &Measurement, after: &Measurement) -> Result<Comparison> {
-    compare_samples(&before.samples, &after.samples, 0)
+    let judges = before.judge.as_ref().zip(after.judge.as_ref());
+    if let Some((one, other)) = judges
+        && (&one.name, one.samples, &one.rubrics) != (&other.name, other.samples, &other.rubrics)
+    {
+        return Err(Error::user(format!(
+            "the measurement before was judged by {}, the one after by {}, or with other rubrics",
+            one.name, other.name
+        ))
+        .field("judge")
+        .hint("measure one of them again with the judge and the rubrics of the other"));
+    }
+    if judges.is_some() || before.judge.is_none() {
+        return compare_judged(&before.samples, &after.samples, 0, after.judge.as_ref());
+    }
+    // Only one side was judged: there is nothing to compare its verdicts with.
+    let mut samples = before.samples.clone();
+    for sample in &mut samples {
+        sample
+            .scores
+            .retain(|metric, _| metric != JUDGED && metric != JUDGED_COHERENCE);
+    }
+    compare_judged(&samples, &after.samples, 0, None)
 }
 
 /// Upper one-sided 97.5% bound, in points, of what an axis loses from `before` to `after`, which hold
@@ -381,6 +432,17 @@ fn metric_losses(
 
 /// Pairs the samples of two models by suite and item. `seed` is that of the bootstrap.
 pub fn compare_samples(before: &[Sample], after: &[Sample], seed: u64) -> Result<Comparison> {
+    compare_judged(before, after, seed, None)
+}
+
+/// As [`compare_samples`], for samples that `judge` has graded too: its changes stand beside those of
+/// the axes.
+pub fn compare_judged(
+    before: &[Sample],
+    after: &[Sample],
+    seed: u64,
+    judge: Option<&JudgedBy>,
+) -> Result<Comparison> {
     if before.is_empty() {
         return Err(
             Error::user("the measurement before holds no item").hint("measure at least one suite")
@@ -400,6 +462,7 @@ pub fn compare_samples(before: &[Sample], after: &[Sample], seed: u64) -> Result
         .filter_map(|sample| news.get(&(sample.suite.as_str(), sample.item.as_str())))
         .copied()
         .collect();
+    let mut judged = Vec::new();
     let mut comparison = Comparison {
         axes: BTreeMap::new(),
         metrics: BTreeMap::new(),
@@ -407,9 +470,26 @@ pub fn compare_samples(before: &[Sample], after: &[Sample], seed: u64) -> Result
     for (counted, column) in columns(before, &paired) {
         let change = column.change(&counted, seed);
         match &counted {
-            Counted::Axis(axis) => comparison.axes.insert(axis.name().into(), change),
-            Counted::Suite { .. } => comparison.metrics.insert(counted.name(), change),
-        };
+            Counted::Axis(axis) => {
+                comparison.axes.insert(axis.name().into(), change);
+            }
+            Counted::Suite { .. } => {
+                comparison.metrics.insert(counted.name(), change);
+            }
+            Counted::Judged(axis) => judged.push((axis.name(), change)),
+        }
+    }
+    if let Some(judge) = judge {
+        for (axis, change) in judged {
+            if let Some(scored) = comparison.axes.get_mut(axis) {
+                scored.judged = Some(Box::new(Judged {
+                    change,
+                    judge: judge.name.clone(),
+                    agreement: judge.agreement.as_ref().map(|known| known.share),
+                    kappa: judge.agreement.as_ref().map(|known| known.kappa),
+                }));
+            }
+        }
     }
     Ok(comparison)
 }
@@ -446,134 +526,4 @@ pub fn gate(comparison: &Comparison, limits: &BTreeMap<Axis, f64>) -> Result<()>
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn sample(suite: &str, axis: Axis, item: usize, score: f64) -> Sample {
-        Sample {
-            suite: suite.into(),
-            axis,
-            item: item.to_string(),
-            cluster: item.to_string(),
-            prompt: String::new(),
-            reply: None,
-            scores: BTreeMap::from([(axis.metric().to_owned(), Some(score))]),
-            labels: BTreeMap::new(),
-        }
-    }
-
-    fn scores(suite: &str, values: &[f64]) -> Vec<Sample> {
-        values
-            .iter()
-            .enumerate()
-            .map(|(item, score)| sample(suite, Axis::Knowledge, item, *score))
-            .collect()
-    }
-
-    #[test]
-    fn each_suite_counts_alike_in_the_knowledge_axis() {
-        let mut samples = scores("many", &[1.0; 30]);
-        samples.extend(scores("few", &[0.0; 10]));
-        let measured = Measurement::new("m", None, samples, 0);
-        assert!((measured.metrics["knowledge/accuracy"].value - 50.0).abs() < 1e-9);
-        assert!((measured.metrics["many/accuracy"].value - 100.0).abs() < 1e-9);
-    }
-
-    #[test]
-    fn a_change_is_paired_and_tested() {
-        let before = Measurement::new("m", None, scores("s", &[1., 1., 1., 1., 1., 1., 0., 0.]), 0);
-        let after = Measurement::new("m", None, scores("s", &[0., 0., 0., 0., 0., 0., 0., 0.]), 0);
-        let change = &compare(&before, &after).unwrap().axes["knowledge"];
-        assert!((change.net_change + 75.0).abs() < 1e-9);
-        assert!((change.p - 0.03125).abs() < 1e-9);
-        assert!(change.ci95[1] < 0.0);
-    }
-
-    #[test]
-    fn unscored_is_neither_wrong_nor_zero() {
-        let mut samples = scores("s", &[1.0, 1.0, 0.0]);
-        samples[2].scores.insert("accuracy".into(), None);
-        let metric = &Measurement::new("m", None, samples, 0).metrics["s/accuracy"];
-        assert_eq!((metric.value, metric.n, metric.unscored), (100.0, 2, 1));
-    }
-
-    #[test]
-    fn other_items_are_refused_and_the_gate_holds() {
-        let before = Measurement::new("m", None, scores("s", &[1., 1.]), 0);
-        let other = Measurement::new("m", None, scores("s", &[1., 1., 1.]), 0);
-        assert!(compare(&before, &other).is_err());
-        let worse = Measurement::new("m", None, scores("s", &[1., 0.]), 0);
-        let comparison = compare(&before, &worse).unwrap();
-        assert!(gate(&comparison, &BTreeMap::from([(Axis::Knowledge, 60.0)])).is_ok());
-        let error = gate(&comparison, &BTreeMap::from([(Axis::Knowledge, 2.0)])).unwrap_err();
-        assert_eq!(error.class, crate::error::Class::Budget);
-    }
-
-    #[test]
-    fn suites_are_resampled_apart() {
-        // No suite varies within itself; pooled clusters would spread from 0 to 100.
-        let mut samples = scores("many", &[1.0; 30]);
-        samples.extend(scores("few", &[0.0; 3]));
-        let metric = &Measurement::new("m", None, samples, 0).metrics["knowledge/accuracy"];
-        assert_eq!(metric.ci95, [50.0, 50.0]);
-    }
-
-    #[test]
-    fn a_suites_name_may_hold_a_slash_or_be_an_axis() {
-        let suites = |few: f64| {
-            let mut samples = scores("a/b", &[1.0; 9]);
-            samples.extend(scores("a", &[few; 3]));
-            samples.extend(scores("knowledge", &[0.0; 2]));
-            samples
-        };
-        let before = Measurement::new("m", None, suites(1.0), 0);
-        assert!((before.metrics["knowledge/accuracy"].value - 200.0 / 3.0).abs() < 1e-9);
-        assert_eq!(before.metrics["a/b/accuracy"].n, 9);
-        let after = Measurement::new("m", None, suites(0.0), 0);
-        let comparison = compare(&before, &after).unwrap();
-        let change = &comparison.axes["knowledge"];
-        assert_eq!((change.n, change.suite.as_str()), (14, "a+a/b+knowledge"));
-        assert!((change.net_change + 100.0 / 3.0).abs() < 1e-9);
-        let nested = &comparison.metrics["a/b/accuracy"];
-        assert_eq!(
-            (nested.metric.as_str(), nested.suite.as_str()),
-            ("accuracy", "a/b")
-        );
-        assert_eq!(comparison.metrics["knowledge/accuracy"].n, 2);
-    }
-
-    #[test]
-    fn an_item_that_stands_twice_is_the_users_to_mend() {
-        let once = scores("s", &[1.0, 0.0]);
-        let mut twice = once.clone();
-        twice.push(once[0].clone());
-        for (before, after) in [(&once, &twice), (&twice, &once), (&twice, &twice)] {
-            let error = compare_samples(before, after, 0).unwrap_err();
-            assert_eq!(error.class, crate::error::Class::User);
-            assert!(error.message.contains("twice"), "{error}");
-        }
-    }
-
-    #[test]
-    fn a_metric_without_a_score_stays_and_an_axis_without_one_does_not() {
-        let mut samples = scores("s", &[1.0, 1.0]);
-        for sample in &mut samples {
-            sample.scores.insert("accuracy".into(), None);
-            sample
-                .scores
-                .insert("answer_nll".into(), Some(f64::INFINITY));
-        }
-        let measured = Measurement::new("m", None, samples, 0);
-        for name in ["s/accuracy", "s/answer_nll"] {
-            let metric = &measured.metrics[name];
-            assert_eq!((metric.value, metric.n, metric.unscored), (0.0, 0, 2));
-        }
-        assert!(!measured.metrics.contains_key("knowledge/accuracy"));
-        let comparison = compare(&measured, &measured).unwrap();
-        let change = &comparison.metrics["s/accuracy"];
-        assert_eq!((change.n, change.unscored, change.p), (0, 2, 1.0));
-        assert_eq!((change.net_change, change.ci95), (0.0, [0.0, 0.0]));
-        // A gate on it fails: nothing was measured.
-        assert!(gate(&comparison, &BTreeMap::from([(Axis::Knowledge, 9.0)])).is_err());
-    }
-}
+mod tests;

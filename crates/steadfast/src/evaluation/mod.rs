@@ -1,9 +1,10 @@
 //! Three axes, measured before and after.
 //!
 //! [`suites`] reads items; [`proficiency`], [`safety`] and [`knowledge`] ask a [`subject`] and score
-//! what it says; [`measurement`] is one model on some suites; [`statistics`] compares two of them.
+//! what it says; [`judge`] asks a second model what to think of it; [`measurement`] is one model on some suites; [`statistics`] compares two of them.
 
 pub mod items;
+pub mod judge;
 pub mod knowledge;
 pub mod measurement;
 pub mod proficiency;

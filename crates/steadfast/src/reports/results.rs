@@ -99,8 +99,11 @@ pub struct Judged {
     pub change: Change,
     /// The judge.
     pub judge: String,
-    /// Its agreement with people on the shipped set.
+    /// The share of the shipped labels that it agrees with; `None` until it was checked.
     pub agreement: Option<f64>,
+    /// That agreement beyond chance (Cohen's kappa).
+    #[serde(default)]
+    pub kappa: Option<f64>,
 }
 
 /// How far the replies' distribution moved.

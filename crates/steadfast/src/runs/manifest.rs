@@ -126,6 +126,12 @@ pub fn inputs(settings: &StudySettings) -> Result<BTreeMap<String, String>> {
             .iter()
             .filter_map(|suite| suite.path.as_deref()),
     );
+    paths.extend(
+        settings
+            .judge
+            .iter()
+            .filter_map(|judge| judge.rubrics.as_deref()),
+    );
     paths
         .into_iter()
         .map(|path| Ok((path.display().to_string(), digest(path)?)))

@@ -1,5 +1,6 @@
 //! What a measurement by itself is made of.
 
+use super::judge::{JudgeFlags, JudgeSettings};
 use super::presets::Preset;
 use super::recipe::shipped_suites;
 use super::study::SuiteSettings;
@@ -25,6 +26,8 @@ pub struct MeasureSettings {
     pub max_tokens: usize,
     /// Of the bootstrap and of the choice of items under a limit.
     pub seed: u64,
+    /// Who grades the replies besides.
+    pub judge: Option<JudgeSettings>,
 }
 
 /// What the flags of `measure` say, unchecked.
@@ -42,6 +45,8 @@ pub struct MeasureFlags {
     pub max_tokens: Option<usize>,
     /// `--seed`
     pub seed: Option<u64>,
+    /// `--judge` and its own.
+    pub judge: JudgeFlags,
 }
 
 impl MeasureSettings {
@@ -65,6 +70,10 @@ impl MeasureSettings {
                     .hint("give the folder that holds adapter_config.json"),
             );
         }
+        let judge = JudgeSettings::from_flags(flags.judge).unwrap_or_else(|mistake| {
+            mistakes.push(mistake);
+            None
+        });
         let mut names = BTreeSet::new();
         let mut suites = Vec::new();
         for text in &flags.suites {
@@ -91,6 +100,7 @@ impl MeasureSettings {
                 .max_tokens
                 .unwrap_or(Preset::Standard.scale().reply_tokens),
             seed: flags.seed.unwrap_or(0),
+            judge,
         })
     }
 }

@@ -1,10 +1,12 @@
 //! Recipe and flags into typed, validated settings. All mistakes are reported at once.
 //!
-//! [`study`], [`tune`] and [`measure`] are what the pipeline takes, [`serve`] what the server does; [`recipe`] reads a study from
-//! TOML; [`arm`] holds what one training run is made of; [`presets`] is the one table of counts.
+//! [`study`], [`tune`] and [`measure`] are what the pipeline takes, [`serve`] what the server does;
+//! [`recipe`] reads a study from TOML; [`judge`] says who grades replies; [`arm`] holds what one
+//! training run is made of; [`presets`] is the one table of counts.
 
 pub mod arm;
 pub mod device;
+pub mod judge;
 pub mod measure;
 pub mod presets;
 pub mod recipe;
@@ -19,6 +21,7 @@ pub use arm::{
     ArmSettings, Hyperparameters, Length, MethodName, NullSpaceSettings, Role, Subspace,
 };
 pub use device::TrainingDevice;
+pub use judge::{JudgeFlags, JudgeModel, JudgeSettings};
 pub use measure::{MeasureFlags, MeasureSettings};
 pub use presets::Preset;
 pub use recipe::Overrides;

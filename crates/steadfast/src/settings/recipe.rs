@@ -13,6 +13,7 @@ use crate::{Error, Result};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
+mod judging;
 mod measuring;
 
 pub use measuring::shipped_suites;
@@ -87,6 +88,7 @@ pub fn parse(path: &Path, text: &str, overrides: &Overrides) -> Result<StudySett
         generation: measuring::generation(&root, &scale),
         retain: measuring::retain(&root, &scale),
         budget: measuring::budget(&root),
+        judge: judging::judge(&root),
         finalists: measuring::finalists(&root, &scale),
         keep: root.text("keep").map(PathBuf::from),
         kept_only: overrides.kept_only,

@@ -2,6 +2,7 @@
 
 use super::arm::ArmSettings;
 use super::device::TrainingDevice;
+use super::judge::JudgeSettings;
 use super::presets::{Preset, Scale};
 use crate::evaluation::Axis;
 use crate::models::resolve::DEFAULT_BASE;
@@ -148,6 +149,9 @@ pub struct StudySettings {
     /// Which arms go on to test items.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub finalists: Option<FinalistSettings>,
+    /// Who grades the replies besides the scorers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub judge: Option<JudgeSettings>,
     /// The folder of kept scores. No part of the run's identity.
     #[serde(skip)]
     pub keep: Option<PathBuf>,

@@ -3,7 +3,8 @@
 use super::workbench::Outcome;
 use crate::evaluation::Axis;
 use crate::evaluation::items::Suite;
-use crate::evaluation::measurement::{Comparison, Sample, axis_values, compare_samples};
+use crate::evaluation::judge::session::JudgedBy;
+use crate::evaluation::measurement::{Comparison, Sample, axis_values, compare_judged};
 use crate::evaluation::scorers::constructive;
 use crate::events::{Event, Listener};
 use crate::models::resolve::Located;
@@ -73,11 +74,12 @@ pub fn results(
     located: &Located,
     before: &[Sample],
     outcomes: &[Outcome<'_>],
+    judge: Option<&JudgedBy>,
 ) -> Result<Results> {
     let mut arms = Vec::new();
     let mut frontier = Vec::new();
     for outcome in outcomes {
-        let Comparison { axes, metrics } = compare_samples(before, &outcome.after, 0)?;
+        let Comparison { axes, metrics } = compare_judged(before, &outcome.after, 0, judge)?;
         let change = |axis: Axis| {
             axes.get(axis.name())
                 .map_or(0.0, |change| change.net_change)
@@ -186,12 +188,36 @@ pub fn write_samples(path: &Path, items: &[ItemRow]) -> Result<()> {
     atomic::write(path, text.as_bytes())
 }
 
+/// What is said of a judge, and how far it can be believed.
+fn judged(judge: &JudgedBy) -> String {
+    let believed = match &judge.agreement {
+        None => "Its agreement with labelled replies was not checked (`steadfast judge check`), so these numbers are indicative.".to_owned(),
+        Some(known) => format!(
+            "It agrees with {:.0}% of {} labelled replies, at a kappa of {:.2}{}. The labels were given by a language model, not by people.",
+            100.0 * known.share,
+            known.replies,
+            known.kappa,
+            if known.indicative { ": its numbers are indicative" } else { "" },
+        ),
+    };
+    format!(
+        "Rows marked \"judged\" hold the verdicts of {}; all others come from scorers that need no other model. {believed}",
+        judge.name
+    )
+}
+
 /// What the report says besides the results.
-pub fn notes(settings: &StudySettings, suites: &[Suite], results: &Results) -> Notes {
+pub fn notes(
+    settings: &StudySettings,
+    suites: &[Suite],
+    results: &Results,
+    judge: Option<&JudgedBy>,
+) -> Notes {
     let agreement = constructive::agreement();
-    let mut caveats = vec![
-        "Every number here comes from scorers that need no other model: rules over replies, and the model's own likelihoods.".to_owned(),
-    ];
+    let mut caveats = vec![match judge {
+        None => "Every number here comes from scorers that need no other model: rules over replies, and the model's own likelihoods.".to_owned(),
+        Some(judge) => judged(judge),
+    }];
     if settings.seeds.len() < 6 {
         caveats.push(format!(
             "{} seed(s): intervals are over items only. Another seed of training gives other numbers.",

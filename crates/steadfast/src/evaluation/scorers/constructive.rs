@@ -212,15 +212,19 @@ pub struct Agreement {
     pub kappa: f64,
 }
 
-#[derive(Deserialize)]
-struct Labelled {
-    statement: String,
-    reply: String,
-    label: ReplyKind,
+/// A reply whose kind is known.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+pub struct Labelled {
+    /// What it replies to.
+    pub statement: String,
+    /// The reply.
+    pub reply: String,
+    /// Its kind.
+    pub label: ReplyKind,
 }
 
 /// The labelled replies that are shipped: `labelled_replies.md` beside them says how they were made.
-fn labelled() -> impl Iterator<Item = serde_json::Result<Labelled>> {
+pub fn labelled() -> impl Iterator<Item = serde_json::Result<Labelled>> {
     include_str!("../../../data/labelled_replies.jsonl")
         .lines()
         .map(serde_json::from_str)

@@ -2,9 +2,10 @@
 
 use super::Notes;
 use crate::evaluation::Axis;
+use crate::evaluation::judge::check::INDICATIVE;
 use crate::reports::figures::{colour, plain, signed};
 use crate::reports::items::{ItemRow, lower_is_better};
-use crate::reports::results::{Arm, Change, Results};
+use crate::reports::results::{Arm, Change, Judged, Results};
 use crate::reports::svg::escape;
 use std::collections::BTreeSet;
 use std::fmt::Write;
@@ -92,10 +93,7 @@ pub fn axis_table(results: &Results) -> String {
                 cells(change)
             );
             if let Some(judged) = &change.judged {
-                let agreement = judged
-                    .agreement
-                    .map(|share| format!(", agreement {}%", plain(100.0 * share, 0)))
-                    .unwrap_or_default();
+                let agreement = agreement(judged);
                 let _ = write!(
                     rows,
                     "<tr class=\"judged\"><th scope=\"row\">judged by {}{agreement}</th>{}</tr>",
@@ -111,6 +109,21 @@ pub fn axis_table(results: &Results) -> String {
          <div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"The three axes\"><table>\
          <thead><tr><th scope=\"col\">arm</th>{COLUMNS}</tr></thead>{rows}</table></div>"
     )
+}
+
+/// How far a judge can be believed, as its row says it.
+fn agreement(judged: &Judged) -> String {
+    let Some(share) = judged.agreement else {
+        return ", not checked".into();
+    };
+    let mut text = format!(", agreement {}%", plain(100.0 * share, 0));
+    if let Some(kappa) = judged.kappa {
+        let _ = write!(text, ", kappa {}", plain(kappa, 2));
+        if kappa < INDICATIVE {
+            text.push_str(": indicative");
+        }
+    }
+    text
 }
 
 /// Every metric, folded, a table an arm.

@@ -1,0 +1,163 @@
+//! A chat endpoint for tests: answers as it is told, on this machine.
+
+use serde_json::{Value, json};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+/// What the endpoint does with one request.
+#[derive(Clone, Debug)]
+pub struct Reaction {
+    /// The status line's number.
+    pub status: u16,
+    /// Further headers, each a whole line.
+    pub headers: Vec<String>,
+    /// The body.
+    pub body: String,
+    /// Waits so long first.
+    pub delay: Duration,
+    /// Ends the connection in the middle of the body.
+    pub cut: bool,
+}
+
+impl Reaction {
+    /// A status and a body.
+    pub fn new(status: u16, body: impl Into<String>) -> Self {
+        Self {
+            status,
+            headers: Vec::new(),
+            body: body.into(),
+            delay: Duration::ZERO,
+            cut: false,
+        }
+    }
+
+    /// A whole chat completion that says `text`, and counts 100 tokens read and 10 written.
+    pub fn says(text: &str) -> Self {
+        let body = json!({
+            "choices": [{"message": {"role": "assistant", "content": text}, "finish_reason": "stop"}],
+            "usage": {"prompt_tokens": 100, "completion_tokens": 10},
+        });
+        Self::new(200, body.to_string())
+    }
+
+    /// With one more header.
+    pub fn header(mut self, line: &str) -> Self {
+        self.headers.push(line.to_owned());
+        self
+    }
+}
+
+/// What was asked.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// The request line and the headers, lower case.
+    pub head: String,
+    /// The body.
+    pub body: Value,
+}
+
+type Script = dyn Fn(usize, &Request) -> Reaction + Send + Sync;
+
+/// A running endpoint; it ends when dropped.
+pub struct Emulator {
+    /// Up to `/v1`.
+    pub url: String,
+    requests: Arc<Mutex<Vec<Request>>>,
+    ended: Arc<AtomicBool>,
+}
+
+impl Emulator {
+    /// Starts one; the script hears the number of the request, from 0, and the request.
+    pub fn start(script: impl Fn(usize, &Request) -> Reaction + Send + Sync + 'static) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let url = format!("http://{}/v1", listener.local_addr().expect("an address"));
+        let requests = Arc::new(Mutex::new(Vec::new()));
+        let ended = Arc::new(AtomicBool::new(false));
+        let script: Arc<Script> = Arc::new(script);
+        let (heard, over) = (requests.clone(), ended.clone());
+        std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                if over.load(Ordering::SeqCst) {
+                    return;
+                }
+                let (heard, script) = (heard.clone(), script.clone());
+                if let Ok(stream) = stream {
+                    // A client that goes away early is part of some tests.
+                    std::thread::spawn(move || serve(&stream, &heard, script.as_ref()));
+                }
+            }
+        });
+        Self {
+            url,
+            requests,
+            ended,
+        }
+    }
+
+    /// All requests so far.
+    pub fn requests(&self) -> Vec<Request> {
+        self.requests.lock().expect("no test panics inside").clone()
+    }
+}
+
+impl Drop for Emulator {
+    fn drop(&mut self) {
+        self.ended.store(true, Ordering::SeqCst);
+        let address = self.url.trim_start_matches("http://");
+        // Wakes the listener, so that it sees the end.
+        let _ = TcpStream::connect(address.trim_end_matches("/v1"));
+    }
+}
+
+fn serve(stream: &TcpStream, heard: &Mutex<Vec<Request>>, script: &Script) -> std::io::Result<()> {
+    let mut reader = BufReader::new(stream);
+    let mut head = String::new();
+    loop {
+        let mut line = String::new();
+        if reader.read_line(&mut line)? == 0 || line.trim().is_empty() {
+            break;
+        }
+        head += &line;
+    }
+    let lower = head.to_lowercase();
+    let length = lower
+        .lines()
+        .find_map(|line| line.strip_prefix("content-length:"))
+        .and_then(|length| length.trim().parse().ok())
+        .unwrap_or(0);
+    let mut body = vec![0; length];
+    reader.read_exact(&mut body)?;
+    let request = Request {
+        head: lower,
+        body: serde_json::from_slice(&body).unwrap_or_default(),
+    };
+    let number = {
+        let mut heard = heard.lock().expect("no test panics inside");
+        heard.push(request.clone());
+        heard.len() - 1
+    };
+    let reaction = script(number, &request);
+    std::thread::sleep(reaction.delay);
+    let mut answer = format!(
+        "HTTP/1.1 {} Told\r\nConnection: close\r\nContent-Length: {}\r\n",
+        reaction.status,
+        reaction.body.len()
+    );
+    for header in &reaction.headers {
+        answer += header;
+        answer += "\r\n";
+    }
+    answer += "\r\n";
+    let end = if reaction.cut {
+        reaction.body.floor_char_boundary(reaction.body.len() / 2)
+    } else {
+        reaction.body.len()
+    };
+    answer += &reaction.body[..end];
+    let mut stream = stream;
+    stream.write_all(answer.as_bytes())?;
+    stream.flush()
+}

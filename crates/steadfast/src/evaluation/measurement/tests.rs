@@ -1,0 +1,206 @@
+//! Columns, pairs, bounds, and what a judge adds.
+
+use super::*;
+use crate::evaluation::judge::check::Agreement;
+
+fn sample(suite: &str, axis: Axis, item: usize, score: f64) -> Sample {
+    Sample {
+        suite: suite.into(),
+        axis,
+        item: item.to_string(),
+        cluster: item.to_string(),
+        prompt: String::new(),
+        reply: None,
+        scores: BTreeMap::from([(axis.metric().to_owned(), Some(score))]),
+        labels: BTreeMap::new(),
+    }
+}
+
+fn scores(suite: &str, values: &[f64]) -> Vec<Sample> {
+    values
+        .iter()
+        .enumerate()
+        .map(|(item, score)| sample(suite, Axis::Knowledge, item, *score))
+        .collect()
+}
+
+#[test]
+fn each_suite_counts_alike_in_the_knowledge_axis() {
+    let mut samples = scores("many", &[1.0; 30]);
+    samples.extend(scores("few", &[0.0; 10]));
+    let measured = Measurement::new("m", None, samples, 0);
+    assert!((measured.metrics["knowledge/accuracy"].value - 50.0).abs() < 1e-9);
+    assert!((measured.metrics["many/accuracy"].value - 100.0).abs() < 1e-9);
+}
+
+#[test]
+fn a_change_is_paired_and_tested() {
+    let before = Measurement::new("m", None, scores("s", &[1., 1., 1., 1., 1., 1., 0., 0.]), 0);
+    let after = Measurement::new("m", None, scores("s", &[0., 0., 0., 0., 0., 0., 0., 0.]), 0);
+    let change = &compare(&before, &after).unwrap().axes["knowledge"];
+    assert!((change.net_change + 75.0).abs() < 1e-9);
+    assert!((change.p - 0.03125).abs() < 1e-9);
+    assert!(change.ci95[1] < 0.0);
+}
+
+#[test]
+fn unscored_is_neither_wrong_nor_zero() {
+    let mut samples = scores("s", &[1.0, 1.0, 0.0]);
+    samples[2].scores.insert("accuracy".into(), None);
+    let metric = &Measurement::new("m", None, samples, 0).metrics["s/accuracy"];
+    assert_eq!((metric.value, metric.n, metric.unscored), (100.0, 2, 1));
+}
+
+#[test]
+fn other_items_are_refused_and_the_gate_holds() {
+    let before = Measurement::new("m", None, scores("s", &[1., 1.]), 0);
+    let other = Measurement::new("m", None, scores("s", &[1., 1., 1.]), 0);
+    assert!(compare(&before, &other).is_err());
+    let worse = Measurement::new("m", None, scores("s", &[1., 0.]), 0);
+    let comparison = compare(&before, &worse).unwrap();
+    assert!(gate(&comparison, &BTreeMap::from([(Axis::Knowledge, 60.0)])).is_ok());
+    let error = gate(&comparison, &BTreeMap::from([(Axis::Knowledge, 2.0)])).unwrap_err();
+    assert_eq!(error.class, crate::error::Class::Budget);
+}
+
+#[test]
+fn suites_are_resampled_apart() {
+    // No suite varies within itself; pooled clusters would spread from 0 to 100.
+    let mut samples = scores("many", &[1.0; 30]);
+    samples.extend(scores("few", &[0.0; 3]));
+    let metric = &Measurement::new("m", None, samples, 0).metrics["knowledge/accuracy"];
+    assert_eq!(metric.ci95, [50.0, 50.0]);
+}
+
+#[test]
+fn a_suites_name_may_hold_a_slash_or_be_an_axis() {
+    let suites = |few: f64| {
+        let mut samples = scores("a/b", &[1.0; 9]);
+        samples.extend(scores("a", &[few; 3]));
+        samples.extend(scores("knowledge", &[0.0; 2]));
+        samples
+    };
+    let before = Measurement::new("m", None, suites(1.0), 0);
+    assert!((before.metrics["knowledge/accuracy"].value - 200.0 / 3.0).abs() < 1e-9);
+    assert_eq!(before.metrics["a/b/accuracy"].n, 9);
+    let after = Measurement::new("m", None, suites(0.0), 0);
+    let comparison = compare(&before, &after).unwrap();
+    let change = &comparison.axes["knowledge"];
+    assert_eq!((change.n, change.suite.as_str()), (14, "a+a/b+knowledge"));
+    assert!((change.net_change + 100.0 / 3.0).abs() < 1e-9);
+    let nested = &comparison.metrics["a/b/accuracy"];
+    assert_eq!(
+        (nested.metric.as_str(), nested.suite.as_str()),
+        ("accuracy", "a/b")
+    );
+    assert_eq!(comparison.metrics["knowledge/accuracy"].n, 2);
+}
+
+#[test]
+fn an_item_that_stands_twice_is_the_users_to_mend() {
+    let once = scores("s", &[1.0, 0.0]);
+    let mut twice = once.clone();
+    twice.push(once[0].clone());
+    for (before, after) in [(&once, &twice), (&twice, &once), (&twice, &twice)] {
+        let error = compare_samples(before, after, 0).unwrap_err();
+        assert_eq!(error.class, crate::error::Class::User);
+        assert!(error.message.contains("twice"), "{error}");
+    }
+}
+
+#[test]
+fn a_metric_without_a_score_stays_and_an_axis_without_one_does_not() {
+    let mut samples = scores("s", &[1.0, 1.0]);
+    for sample in &mut samples {
+        sample.scores.insert("accuracy".into(), None);
+        sample
+            .scores
+            .insert("answer_nll".into(), Some(f64::INFINITY));
+    }
+    let measured = Measurement::new("m", None, samples, 0);
+    for name in ["s/accuracy", "s/answer_nll"] {
+        let metric = &measured.metrics[name];
+        assert_eq!((metric.value, metric.n, metric.unscored), (0.0, 0, 2));
+    }
+    assert!(!measured.metrics.contains_key("knowledge/accuracy"));
+    let comparison = compare(&measured, &measured).unwrap();
+    let change = &comparison.metrics["s/accuracy"];
+    assert_eq!((change.n, change.unscored, change.p), (0, 2, 1.0));
+    assert_eq!((change.net_change, change.ci95), (0.0, [0.0, 0.0]));
+    // A gate on it fails: nothing was measured.
+    assert!(gate(&comparison, &BTreeMap::from([(Axis::Knowledge, 9.0)])).is_err());
+}
+
+fn judged_by(name: &str) -> JudgedBy {
+    JudgedBy {
+        name: name.into(),
+        samples: 1,
+        rubrics: BTreeMap::new(),
+        agreement: Some(Agreement {
+            replies: 200,
+            unscored: 0,
+            share: 0.9,
+            kappa: 0.55,
+            indicative: true,
+        }),
+    }
+}
+
+/// The scores of a judge beside those of the suite.
+fn judged(name: &str, scored: &[f64], verdicts: &[Option<f64>]) -> Measurement {
+    let mut samples = scores("s", scored);
+    for (sample, verdict) in samples.iter_mut().zip(verdicts) {
+        sample.scores.insert(JUDGED.into(), *verdict);
+    }
+    // Judged, but not about the axis's own number.
+    let mut beside = sample("beside", Axis::Knowledge, 0, 0.0);
+    beside.scores = BTreeMap::from([(JUDGED.to_owned(), Some(0.0))]);
+    samples.push(beside);
+    Measurement {
+        judge: Some(judged_by(name)),
+        ..Measurement::new("m", None, samples, 0)
+    }
+}
+
+#[test]
+fn what_a_judge_says_stands_beside_the_axis_over_the_same_items() {
+    let all = [Some(1.0), Some(1.0), Some(1.0), None];
+    let before = judged("one", &[1., 1., 0., 0.], &all);
+    assert_eq!(before.metrics["s/judged"].n, 3);
+    let axis = &before.metrics["knowledge/judged"];
+    assert_eq!((axis.value, axis.n, axis.unscored), (100.0, 3, 1));
+    let after = judged(
+        "one",
+        &[1., 0., 0., 0.],
+        &[Some(1.0), Some(0.0), None, None],
+    );
+    let comparison = compare(&before, &after).unwrap();
+    let change = &comparison.axes["knowledge"];
+    assert_eq!((change.net_change, change.n), (-25.0, 4));
+    let judged = change.judged.as_ref().unwrap();
+    assert_eq!((judged.judge.as_str(), judged.kappa), ("one", Some(0.55)));
+    assert_eq!((judged.change.net_change, judged.change.n), (-50.0, 2));
+    assert_eq!(judged.change.unscored, 2);
+    assert_eq!(comparison.metrics["s/judged"].n, 2);
+    // The file's own form holds all of it.
+    let text = serde_json::to_string(&before).unwrap();
+    assert_eq!(serde_json::from_str::<Measurement>(&text).unwrap(), before);
+}
+
+#[test]
+fn two_judges_are_not_compared_and_one_alone_is_left_out() {
+    let verdicts = [Some(1.0), Some(0.0)];
+    let before = judged("one", &[1., 1.], &verdicts);
+    let other = judged("other", &[1., 1.], &verdicts);
+    assert!(compare(&before, &other).unwrap_err().hint.is_some());
+    let mut plain = judged("one", &[1., 1.], &verdicts);
+    plain.judge = None;
+    for sample in &mut plain.samples {
+        sample.scores.remove(JUDGED);
+    }
+    for (before, after) in [(&before, &plain), (&plain, &before)] {
+        let comparison = compare(before, after).unwrap();
+        assert!(comparison.axes["knowledge"].judged.is_none());
+        assert!(!comparison.metrics.contains_key("s/judged"));
+    }
+}
