@@ -1,5 +1,6 @@
 //! A judge from outside: `judge check` and `measure --judge` against an endpoint on this machine.
 
+#[allow(dead_code, reason = "each user of it looks at another part")]
 #[path = "../../../steadfast/src/evaluation/judge/emulator.rs"]
 mod emulator;
 
