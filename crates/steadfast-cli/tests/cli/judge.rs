@@ -57,6 +57,8 @@ fn a_check_costs_once_and_says_how_far_to_believe() {
     assert_eq!(first.status.code(), Some(0), "{}", text(&first.stderr));
     let asked = endpoint.requests().len();
     assert!(asked > 190, "{asked} asked");
+    let head = &endpoint.requests()[0].head;
+    assert!(head.contains("authorization: bearer sk-secret"), "{head}");
     let said = text(&first.stdout);
     assert!(said.contains("below 0.6"), "{said}");
     assert!(said.contains("judge: openai:told"), "{said}");
