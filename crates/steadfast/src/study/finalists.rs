@@ -232,6 +232,9 @@ const KNOWLEDGE: f64 = 0.5;
 const SHARE: f64 = 0.1;
 const DRIFT_SHARE: f64 = 1.0 / 12.0;
 const REPLIES: f64 = 1.0;
+/// With fewer seeds nothing is called met: five cannot reach p = 0.05, and what one seed shows another
+/// may not.
+const LEAST_SEEDS: usize = 6;
 
 /// The finalists over the seeds that all of them have; `None` where there is no such seed.
 fn compare(
@@ -324,6 +327,7 @@ fn compare(
         .iter()
         .map(|(_, _, _, differences)| statistics::over_seeds(differences))
         .collect();
+    let enough = seeds.len() >= LEAST_SEEDS;
     let mut targets = Vec::new();
     for ((name, value, limit, differences), p) in shares.into_iter().zip(statistics::holm(&p)) {
         let below = mean(&differences) <= 0.0;
@@ -335,7 +339,7 @@ fn compare(
             p: Some(p),
             verdict: match value {
                 None => Verdict::Undefined,
-                Some(_) if below && p < 0.05 => Verdict::Met,
+                Some(_) if enough && below && p < 0.05 => Verdict::Met,
                 Some(_) => Verdict::NotShown,
             },
         });
@@ -370,7 +374,7 @@ fn compare(
             value: Some(spread.mean),
             bound: Some(spread.upper95),
             p: None,
-            verdict: if spread.upper95 < limit {
+            verdict: if enough && spread.upper95 < limit {
                 Verdict::Met
             } else {
                 Verdict::NotShown
