@@ -102,7 +102,7 @@ pub struct Judged {
     /// The share of the shipped labels that it agrees with; `None` until it was checked.
     pub agreement: Option<f64>,
     /// That agreement beyond chance (Cohen's kappa).
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kappa: Option<f64>,
 }
 

@@ -77,12 +77,16 @@ impl StopFinder {
     /// Takes a piece, and gives back what can be told of all pieces so far.
     pub fn push(&mut self, piece: &str) -> Passed {
         self.held.push_str(piece);
+        // The one that is complete first: where the pieces end must not matter.
         let found = self
             .stops
             .iter()
-            .filter_map(|stop| self.held.find(stop.as_str()))
+            .filter_map(|stop| {
+                let start = self.held.find(stop.as_str())?;
+                Some((start + stop.len(), start))
+            })
             .min();
-        if let Some(start) = found {
+        if let Some((_, start)) = found {
             let text = self.held[..start].to_owned();
             self.held.clear();
             return Passed {
@@ -150,8 +154,12 @@ mod tests {
         ) {
             let expected = stops
                 .iter()
-                .filter_map(|stop| text.find(stop.as_str()))
-                .min();
+                .filter_map(|stop| {
+                    let start = text.find(stop.as_str())?;
+                    Some((start + stop.len(), start))
+                })
+                .min()
+                .map(|(_, start)| start);
             let mut finder = StopFinder::new(&stops);
             let letters: Vec<char> = text.chars().collect();
             let (mut told, mut stopped, mut at) = (String::new(), false, 0);
