@@ -46,7 +46,8 @@ pub fn stratified_mean(strata: &[Vec<Observation>]) -> f64 {
 /// should not show.
 fn sum(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
-    values.into_iter().sum()
+    // The sum of nothing is −0.0 in Rust, which JSON would show.
+    values.into_iter().sum::<f64>() + 0.0
 }
 
 /// (sum, count) of each cluster, in the order of their names.
@@ -347,6 +348,13 @@ mod tests {
                 value: *value,
             })
             .collect()
+    }
+
+    #[test]
+    fn the_mean_of_nothing_has_no_sign() {
+        for nothing in [mean(&[]), stratified_mean(&[]), stratified_mean(&[vec![]])] {
+            assert_eq!(nothing.to_bits(), 0.0f64.to_bits());
+        }
     }
 
     #[test]
