@@ -10,7 +10,7 @@ use crate::{Error, Result};
 use candle_core::quantized::{GgmlDType, QTensor};
 use candle_core::{DType, Device, Tensor};
 use rayon::prelude::*;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 
 /// Weights by their transformers name (`model.layers.0.self_attn.q_proj.weight`).
@@ -143,12 +143,7 @@ fn read_gguf(path: &Path, form: Form, device: &Device) -> Result<Weights> {
 fn read_safetensors(folder: &Path, form: Form, device: &Device) -> Result<Weights> {
     let mut weights = Weights::new();
     for shard in shards(folder)? {
-        let tensors = candle_core::safetensors::load(&shard, device).map_err(|cause| {
-            Error::user("a safetensors file cannot be read")
-                .at(&shard)
-                .because(cause)
-                .hint("the file may be truncated: download it again")
-        })?;
+        let tensors = read_shard(&shard, device)?;
         for (name, tensor) in tensors {
             let half = match tensor.dtype() {
                 DType::F32 => None,
@@ -175,6 +170,16 @@ fn read_safetensors(folder: &Path, form: Form, device: &Device) -> Result<Weight
         }
     }
     Ok(weights)
+}
+
+/// The tensors of one weight file, as it stores them.
+pub fn read_shard(shard: &Path, device: &Device) -> Result<HashMap<String, Tensor>> {
+    candle_core::safetensors::load(shard, device).map_err(|cause| {
+        Error::user("a safetensors file cannot be read")
+            .at(shard)
+            .because(cause)
+            .hint("the file may be truncated: download it again")
+    })
 }
 
 /// The weight files of a model folder, in the order of their names.

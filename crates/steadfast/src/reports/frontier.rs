@@ -134,7 +134,8 @@ impl Choice {
     }
 }
 
-fn setting(arm: &str, scale: f64) -> String {
+/// An arm's name with what its change is multiplied with, where that is not 1.
+pub fn setting(arm: &str, scale: f64) -> String {
     if scale == 1.0 {
         arm.to_owned()
     } else {

@@ -2,11 +2,12 @@
 
 use super::engine::Work;
 use super::fields::{Fields, Read};
-use super::http::{House, Owner};
+use super::http::{House, Owner, in_background};
 use super::refusal::Refusal;
 use super::replies::{Answer, Form};
 use super::sequence::Writing;
 use crate::digest;
+use axum::response::Response;
 use rand::Rng;
 use serde_json::Value;
 use std::sync::Arc;
@@ -157,8 +158,26 @@ pub fn check_length(house: &House, param: &str, tokens: &[u32]) -> Read<()> {
     Ok(())
 }
 
+/// Answers a request that `read` understands, in events or as a whole.
+pub async fn answer(
+    house: Arc<House>,
+    owner: Owner,
+    document: Value,
+    read: fn(&Value, &House, &Owner) -> Read<Asked>,
+) -> Read<Response> {
+    let reader = Arc::clone(&house);
+    let asked = in_background(move || read(&document, &reader, &owner)).await?;
+    let stream = asked.stream;
+    let answer = begin(&house, asked)?;
+    if stream {
+        Ok(answer.streamed())
+    } else {
+        answer.whole().await
+    }
+}
+
 /// Hands a request to the engine.
-pub fn begin(house: &Arc<House>, asked: Asked) -> Read<Answer> {
+fn begin(house: &Arc<House>, asked: Asked) -> Read<Answer> {
     let choices = asked.prompts.len() * asked.each;
     let Some(places) = house.engine.places(asked.prompts.len()) else {
         house.metrics.turned_away.add(1);

@@ -2,7 +2,7 @@
 
 use super::asking::{self, Asked};
 use super::fields::{Fields, Read};
-use super::http::{Document, House, Owner, in_background};
+use super::http::{Document, House, Owner};
 use super::refusal::Refusal;
 use super::replies::Form;
 use crate::conversations::{Message, Role, tokens};
@@ -22,15 +22,7 @@ pub async fn create(
     Extension(owner): Extension<Owner>,
     Document(document): Document,
 ) -> Result<Response, Refusal> {
-    let reader = Arc::clone(&house);
-    let asked = in_background(move || read(&document, &reader, &owner)).await?;
-    let stream = asked.stream;
-    let answer = asking::begin(&house, asked)?;
-    if stream {
-        Ok(answer.streamed())
-    } else {
-        answer.whole().await
-    }
+    asking::answer(house, owner, document, read).await
 }
 
 fn read(document: &Value, house: &House, owner: &Owner) -> Read<Asked> {

@@ -164,16 +164,22 @@ fn check_name(section: &Section<'_, '_>, name: &str) {
     }
 }
 
-fn seeds(root: &Section<'_, '_>, overrides: &Overrides) -> Vec<u64> {
-    let mut seeds = root.counts("seeds").unwrap_or_else(|| vec![0]);
+/// The seeds of a section; 0 alone where it names none.
+fn distinct_seeds(section: &Section<'_, '_>) -> Vec<u64> {
+    let seeds = section.counts("seeds").unwrap_or_else(|| vec![0]);
     let distinct: BTreeSet<_> = seeds.iter().collect();
     if seeds.is_empty() || distinct.len() < seeds.len() {
-        root.mistake(
+        section.mistake(
             "seeds",
             "`seeds` is empty or names a seed twice".to_owned(),
             "give each seed once, such as: seeds = [0, 1, 2]",
         );
     }
+    seeds
+}
+
+fn seeds(root: &Section<'_, '_>, overrides: &Overrides) -> Vec<u64> {
+    let mut seeds = distinct_seeds(root);
     if let Some(seed) = overrides.seed {
         seeds = vec![seed];
     }

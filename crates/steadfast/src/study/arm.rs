@@ -9,6 +9,7 @@ use crate::methods::{Method, full, lora, null_space, spectrum};
 use crate::models::adapter::TENSOR_FILE;
 use crate::models::memory::Load;
 use crate::models::{AcceleratedDecoder, LanguageModel};
+use crate::reports::frontier::setting;
 use crate::reports::results::{LayerDisturbance, Training};
 use crate::runs::atomic;
 use crate::settings::{ArmSettings, MethodName, Subspace, TrainingDevice};
@@ -103,10 +104,7 @@ pub fn load(arm: &ArmSettings) -> Load {
 /// The arm's name in results; the scale is part of it where it is not 1, the seed where there are
 /// several.
 pub fn name(arm: &ArmSettings, scale: f64, seed: u64, seeds: usize) -> String {
-    let mut name = arm.name.clone();
-    if scale != 1.0 {
-        name += &format!("*{scale}");
-    }
+    let mut name = setting(&arm.name, scale);
     if seeds > 1 {
         name += &format!("/{seed}");
     }

@@ -20,14 +20,6 @@ const TEXTS: usize = 4;
 /// Part of a measurement's key: a change of what a score means makes old measurements unreachable.
 pub const SCORERS: &str = "scorers/1";
 
-/// What the finalists are measured on.
-pub fn finalists(settings: &StudySettings, seed: u64) -> Result<Option<Vec<Suite>>> {
-    let finalists = settings.finalists.as_ref();
-    finalists
-        .map(|finalists| limited(&finalists.suites, None, seed))
-        .transpose()
-}
-
 /// The suites of the settings, each cut to its limit. Where a budget chooses on development items,
 /// the other side reports.
 pub fn suites(settings: &StudySettings, seed: u64) -> Result<Vec<Suite>> {

@@ -13,7 +13,7 @@ use crate::events::{Event, Listener};
 use crate::models::resolve::Located;
 use crate::models::{Adapter, LanguageModel};
 use crate::runs::folder::RunFolder;
-use crate::runs::kept::{Head, Kept, SCHEMA, Tuned};
+use crate::runs::kept::{Head, Kept, SCHEMA, Scores, Tuned};
 use crate::runs::store::Store;
 use crate::settings::{ArmSettings, StudySettings};
 use crate::{Error, Result};
@@ -59,6 +59,17 @@ pub struct Trained {
     pub whole: Adapter,
     record: TrainedArm,
 }
+
+impl Trained {
+    /// A multiple of the change, and what stands for it in the store.
+    fn at(&self, scale: f64) -> Result<(Adapter, String)> {
+        let digest = arm::scaled_digest(&self.record.digest, scale);
+        Ok((self.whole.scaled(scale)?, digest))
+    }
+}
+
+/// An arm under a seed and a scale; nothing is the base.
+type Whose<'a> = Option<(&'a ArmSettings, u64, f64)>;
 
 /// What the arms share.
 pub struct Workbench<'a> {
@@ -141,7 +152,7 @@ impl<'a> Workbench<'a> {
             self.listener,
         )?;
         let samples = self.measure(None, &part.suites)?;
-        self.keep(part, "base", self.key(part, None)?, None, &samples)?;
+        self.keep(part, None, None, &samples)?;
         Ok(samples)
     }
 
@@ -155,10 +166,7 @@ impl<'a> Workbench<'a> {
     }
 
     fn kept_before(&self, part: &Part) -> Result<Option<Vec<Sample>>> {
-        let Some(kept) = &self.kept else {
-            return Ok(None);
-        };
-        let found = kept.find(part.name, "base", &self.key(part, None)?)?;
+        let found = self.find(part, None)?;
         Ok(found.map(|scores| scores.samples))
     }
 
@@ -210,8 +218,7 @@ impl<'a> Workbench<'a> {
         scale: f64,
         suites: &[Suite],
     ) -> Result<Vec<Sample>> {
-        let adapter = trained.whole.scaled(scale)?;
-        let digest = arm::scaled_digest(&trained.record.digest, scale);
+        let (adapter, digest) = trained.at(scale)?;
         self.measure(Some((&adapter, &digest)), suites)
     }
 
@@ -230,11 +237,12 @@ impl<'a> Workbench<'a> {
             return Ok(found);
         }
         let trained = self.trained(trained, arm, seed)?;
-        let after = self.measure_at(trained, scale, &part.suites)?;
+        let (adapter, digest) = trained.at(scale)?;
+        let after = self.measure(Some((&adapter, &digest)), &part.suites)?;
         let drift = replies::drift(
             self.base()?,
-            &trained.whole.scaled(scale)?,
-            &arm::scaled_digest(&trained.record.digest, scale),
+            &adapter,
+            &digest,
             self.drift()?,
             &self.store,
             self.listener,
@@ -252,13 +260,8 @@ impl<'a> Workbench<'a> {
             },
             after,
         };
-        self.keep(
-            part,
-            &kept_name(arm, scale, seed),
-            self.key(part, Some((arm, seed, scale)))?,
-            Some(&outcome.tuned),
-            &outcome.after,
-        )?;
+        let whose = Some((arm, seed, scale));
+        self.keep(part, whose, Some(&outcome.tuned), &outcome.after)?;
         Ok(Some(outcome))
     }
 
@@ -269,11 +272,7 @@ impl<'a> Workbench<'a> {
         scale: f64,
         part: &Part,
     ) -> Result<Option<Outcome<'a>>> {
-        let Some(kept) = &self.kept else {
-            return Ok(None);
-        };
-        let key = self.key(part, Some((arm, seed, scale)))?;
-        let found = kept.find(part.name, &kept_name(arm, scale, seed), &key)?;
+        let found = self.find(part, Some((arm, seed, scale)))?;
         Ok(found.and_then(|scores| {
             Some(Outcome {
                 name: arm::name(arm, scale, seed, part.seeds),
@@ -302,11 +301,18 @@ impl<'a> Workbench<'a> {
         )
     }
 
+    /// The scores kept of the base or an arm, where they are of these settings.
+    fn find(&self, part: &Part, whose: Whose<'_>) -> Result<Option<Scores>> {
+        let Some(kept) = &self.kept else {
+            return Ok(None);
+        };
+        kept.find(part.name, &kept_name(whose), &self.key(part, whose)?)
+    }
+
     fn keep(
         &self,
         part: &Part,
-        name: &str,
-        key: String,
+        whose: Whose<'_>,
         tuned: Option<&Tuned>,
         samples: &[Sample],
     ) -> Result<()> {
@@ -315,21 +321,21 @@ impl<'a> Workbench<'a> {
         };
         let head = Head {
             schema: SCHEMA.into(),
-            key,
-            name: name.to_owned(),
+            key: self.key(part, whose)?,
+            name: kept_name(whose),
             tuned: tuned.cloned(),
         };
         kept.write(part.name, &head, samples)?;
         self.listener.on(Event::Note {
-            message: format!("kept {}", kept.path(part.name, name).display()),
+            message: format!("kept {}", kept.path(part.name, &head.name).display()),
         });
         Ok(())
     }
 
     /// Digest of everything that decides what is measured, by what goes in rather than by what came
     /// of it on the way: it is found without loading a model.
-    fn key(&self, part: &Part, tuned: Option<(&ArmSettings, u64, f64)>) -> Result<String> {
-        let tuned = tuned
+    fn key(&self, part: &Part, whose: Whose<'_>) -> Result<String> {
+        let tuned = whose
             .map(|(arm, seed, scale)| {
                 let retained = (
                     &self.settings.retain,
@@ -402,8 +408,11 @@ impl<'a> Workbench<'a> {
 }
 
 /// The seed is always part of it: another study may train under several.
-fn kept_name(arm: &ArmSettings, scale: f64, seed: u64) -> String {
-    arm::name(arm, scale, seed, usize::MAX)
+fn kept_name(whose: Whose<'_>) -> String {
+    whose.map_or_else(
+        || "base".to_owned(),
+        |(arm, seed, scale)| arm::name(arm, scale, seed, usize::MAX),
+    )
 }
 
 fn prompts(prompts: Vec<suites::RetainPrompt>) -> Vec<String> {

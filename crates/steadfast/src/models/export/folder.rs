@@ -50,12 +50,7 @@ pub fn write(located: &Located, adapter: &Adapter, folder: &Path) -> Result<Expo
 fn from_folder(base: &Path, adapter: &Adapter, folder: &Path) -> Result<()> {
     let mut met = BTreeSet::new();
     for shard in weights::shards(base)? {
-        let tensors = candle_core::safetensors::load(&shard, &Device::Cpu).map_err(|cause| {
-            Error::user("a safetensors file cannot be read")
-                .at(&shard)
-                .because(cause)
-                .hint("the file may be truncated: download it again")
-        })?;
+        let tensors = weights::read_shard(&shard, &Device::Cpu)?;
         let mut written = BTreeMap::new();
         for (name, tensor) in tensors {
             let kind = tensor.dtype();

@@ -1,6 +1,6 @@
 //! The parts of a recipe that say how arms are measured, and what is chosen by it.
 
-use super::{check_exists, check_name, set, suggest};
+use super::{check_exists, check_name, distinct_seeds, set, suggest};
 use crate::evaluation::{Axis, suites as known};
 use crate::settings::presets::Scale;
 use crate::settings::study::{
@@ -128,7 +128,7 @@ pub(super) fn finalists(root: &Section<'_, '_>, scale: &Scale) -> Option<Finalis
     let section = root.section("finalists")?;
     let mut settings = FinalistSettings {
         gain_share: 0.98,
-        seeds: section.counts("seeds").unwrap_or_else(|| vec![0]),
+        seeds: distinct_seeds(&section),
         results: section.text("results").map(PathBuf::from),
         suites: suites(&section, scale),
     };
@@ -136,14 +136,6 @@ pub(super) fn finalists(root: &Section<'_, '_>, scale: &Scale) -> Option<Finalis
         &mut settings.gain_share,
         section.number("gain_share", Bounds::Share),
     );
-    let distinct: BTreeSet<_> = settings.seeds.iter().collect();
-    if settings.seeds.is_empty() || distinct.len() < settings.seeds.len() {
-        section.mistake(
-            "seeds",
-            "`seeds` is empty or names a seed twice".to_owned(),
-            "give each seed once, such as: seeds = [0, 1, 2]",
-        );
-    }
     if !section.has("suites") {
         section.mistake(
             "suites",
