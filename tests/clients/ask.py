@@ -1,12 +1,14 @@
 """Starts `steadfast serve` and asks it all that the official `openai` client can ask of it."""
 
 import concurrent.futures
+import functools
 import json
 import math
 import subprocess
 import sys
 import tempfile
 import time
+import urllib.request
 from pathlib import Path
 
 import openai
@@ -157,9 +159,9 @@ def mistakes(client: openai.OpenAI) -> None:
     ask(**good, extra_body={"a_field_of_tomorrow": {"x": 1}}, metadata={"a": "b"}, user="me")
 
 
-def many(client: openai.OpenAI) -> None:
-    """Many clients at once get what each would get alone, sooner."""
-    questions = [f"What is {index} plus {index + 3}? Explain." for index in range(32)]
+def many(client: openai.OpenAI, seconds: float) -> None:
+    """64 clients at once, for a while: each gets what it would get alone, and all together more."""
+    questions = [f"What is {index} plus {index + 3}? Explain." for index in range(16)]
 
     def answer(question: str) -> str:
         messages = [{"role": "user", "content": question}]
@@ -169,15 +171,27 @@ def many(client: openai.OpenAI) -> None:
         return reply.choices[0].message.content
 
     began = time.monotonic()
-    alone = [answer(question) for question in questions[:8]]
-    each_alone = (time.monotonic() - began) / 8
+    alone = {question: answer(question) for question in questions}
+    one = len(questions) / (time.monotonic() - began)
+    assert len(set(alone.values())) > 8, "these questions would not tell mixed up replies apart"
+
     began = time.monotonic()
-    with concurrent.futures.ThreadPoolExecutor(32) as pool:
-        together = list(pool.map(answer, questions))
-    each_together = (time.monotonic() - began) / 32
-    assert together[:8] == alone
-    assert len(set(together)) > 16, "replies were mixed up"
-    print(f"32 clients at once: {each_alone / each_together:.1f} times the rate of one")
+
+    def ask(number: int) -> int:
+        """One client; how many replies it got."""
+        count = 0
+        while time.monotonic() - began < seconds:
+            question = questions[(number + count) % len(questions)]
+            assert answer(question) == alone[question], "replies were mixed up"
+            count += 1
+        return count
+
+    clients = 64
+    with concurrent.futures.ThreadPoolExecutor(clients) as pool:
+        replies = sum(pool.map(ask, range(clients)))
+    together = replies / (time.monotonic() - began)
+    print(f"{clients} clients for {seconds:.0f} s: {replies} replies, {together / one:.1f} times the rate of one")
+    assert together >= 3 * one, (together, one)
 
 
 def keys(program: str) -> None:
@@ -194,6 +208,11 @@ def keys(program: str) -> None:
         finally:
             server.terminate()
             assert server.wait(20) == 0
+
+
+def fetched(address: str) -> str:
+    with urllib.request.urlopen(address, timeout=60) as response:
+        return response.read().decode()
 
 
 def until(client: openai.OpenAI, job: str, status: str, seconds: float = 240):
@@ -246,12 +265,13 @@ def fine_tuning(program: str) -> None:
                 ({"training_file": "file-0"}, "training_file"),
                 ({"extra_body": {"steadfast": {"method": "lorra"}}}, "steadfast.method"),
                 ({"hyperparameters": {"batch_size": 4}}, "hyperparameters.batch_size"),
+                ({"extra_body": {"steadfast": {"budget": {"safety": -1}}}}, "steadfast.budget.safety"),
             ]:
                 fields = {"model": MODEL, "training_file": file.id, **wrong}
                 error = refused(openai.BadRequestError, client.fine_tuning.jobs.create, **fields)
                 assert error.param == param, error
 
-            own = {"method": "lora", "steps": 8, "batch_tokens": 256, "learning_rate": 0.01}
+            own = {"method": "lora", "steps": 8, "batch_tokens": 256, "learning_rate": 0.01, "items": 3}
             job = client.fine_tuning.jobs.create(
                 model=MODEL,
                 training_file=file.id,
@@ -285,6 +305,11 @@ def fine_tuning(program: str) -> None:
             steps = [event.data["step"] for event in events if event.data and "train_loss" in event.data]
             assert set(steps) == set(range(1, 9)), steps
             assert {one.id for one in client.fine_tuning.jobs.list(limit=1)} == {waiting.id, job.id}
+            own = done.to_dict()["steadfast"]
+            measured = json.loads(fetched(url.removesuffix("/v1") + own["results"]))
+            assert set(measured["arms"][0]["axes"]) == {"proficiency", "safety", "knowledge"}, measured
+            page = fetched(url.removesuffix("/v1") + own["report"])
+            assert page.startswith("<!doctype html>") and job.id in page, page[:200]
             checkpoints = list(client.fine_tuning.jobs.checkpoints.list(job.id))
             assert [one.fine_tuned_model_checkpoint for one in checkpoints] == [name]
 
@@ -303,16 +328,19 @@ def fine_tuning(program: str) -> None:
         tune = [program, "tune", "--data", str(chats), *flags, "--output", alone, "--quiet"]
         subprocess.run(tune, check=True, capture_output=True)
         tensors = "adapter_model.safetensors"
-        found = Path(state) / "jobs" / job.id / "training" / tensors
+        (found,) = Path(state).glob(f"runs/{job.id}-*/arms/*/adapter/{tensors}")
         assert found.read_bytes() == (Path(alone) / tensors).read_bytes(), "the bits differ"
 
 
 def main() -> None:
     program = sys.argv[1]
+    seconds = float(sys.argv[2]) if len(sys.argv) > 2 else 10
     server, url = start(program)
     client = openai.OpenAI(base_url=url, api_key="none needed", max_retries=0, timeout=120)
     try:
-        for part in (models, chat, completions, mistakes, many):
+        load = functools.partial(many, seconds=seconds)
+        load.__name__ = many.__name__
+        for part in (models, chat, completions, mistakes, load):
             began = time.monotonic()
             part(client)
             print(f"ok  {part.__name__}  {time.monotonic() - began:.1f} s")

@@ -82,7 +82,7 @@ def look(browser, address, chats, screenshots):
             "model": browser.script("return document.getElementById('left-model').value;"),
             "training_file": upload(address, chats),
             "suffix": "page",
-            "steadfast": {"method": "lora", "steps": 4},
+            "steadfast": {"method": "lora", "steps": 4, "items": 3},
         },
     )
     shown = "return [...document.querySelectorAll('#jobs li')].map(item => item.textContent);"
@@ -91,6 +91,9 @@ def look(browser, address, chats, screenshots):
     wait_for(done, "the job succeeds before the reader's eyes", 300)
     points = browser.script("return document.querySelector('#jobs polyline').getAttribute('points').split(' ').length;")
     check(points == 4, "the loss of each of 4 steps is drawn")
+    table = "return document.querySelector('#jobs table').textContent;"
+    wait_for(lambda: all(axis in browser.script(table) for axis in ("proficiency", "safety", "knowledge")), "it says what was learnt and lost", 20)
+    report = browser.script("return document.querySelector('#jobs a').href;")
     name = "return document.getElementById('right-model').value;"
     wait_for(lambda: browser.script(name).startswith("ft:"), "the tuned model is put beside the base", 20)
 
@@ -101,6 +104,13 @@ def look(browser, address, chats, screenshots):
     browser.screenshot(screenshots / "serve.png")
     loud = [line["message"] for line in browser.logs("browser") if line["level"] in ("SEVERE", "WARNING")]
     check(not loud, f"the console is quiet {loud}")
+    browser.open(report)
+    figures = "return document.querySelectorAll('svg').length;"
+    wait_for(lambda: browser.script(figures) >= 3, "the job's report opens with its figures", 20)
+    items = "return document.querySelectorAll('#list li').length;"
+    check(browser.script(items) > 0, "and its items, by its own script")
+    loud = [line["message"] for line in browser.logs("browser") if line["level"] in ("SEVERE", "WARNING")]
+    check(not loud, f"nothing in the report is blocked {loud}")
 
 
 def main():

@@ -15,6 +15,7 @@ pub mod workbench;
 use crate::evaluation::judge::Session;
 use crate::evaluation::measurement::Measurement;
 use crate::events::{Event, Listener};
+use crate::models::resolve::Located;
 use crate::models::{Adapter, LanguageModel, resolve};
 use crate::reports;
 use crate::reports::frontier::Frontier;
@@ -54,6 +55,24 @@ pub struct TuneOutcome {
 /// Trains each arm, measures before and after, reports.
 pub fn run(settings: &StudySettings, listener: &dyn Listener) -> Result<StudyOutcome> {
     let located = resolve::locate(settings.base.as_deref(), listener)?;
+    run_over(&located, None, settings, listener)
+}
+
+/// As [`run`], on a base that is loaded already.
+pub fn run_on(
+    base: &LanguageModel,
+    settings: &StudySettings,
+    listener: &dyn Listener,
+) -> Result<StudyOutcome> {
+    run_over(&base.located, Some(base), settings, listener)
+}
+
+fn run_over(
+    located: &Located,
+    loaded: Option<&LanguageModel>,
+    settings: &StudySettings,
+    listener: &dyn Listener,
+) -> Result<StudyOutcome> {
     let mut inputs = manifest::inputs(settings)?;
     inputs.insert("base".into(), located.sha256.clone());
     let mut folder = RunFolder::open(settings, inputs)?;
@@ -68,13 +87,13 @@ pub fn run(settings: &StudySettings, listener: &dyn Listener) -> Result<StudyOut
             within_budget: within_budget(settings, &folder),
         });
     }
-    let bench = Workbench::new(settings, &located, &folder, listener);
+    let bench = Workbench::new(settings, located, loaded, &folder, listener);
     // Scores kept without text hold no reply to judge.
     let judge = settings
         .judge
         .as_ref()
         .filter(|_| !settings.kept_only)
-        .map(|judge| Session::open(judge, Some(&located), listener))
+        .map(|judge| Session::open(judge, Some(located), listener))
         .transpose()?;
     let part = Part {
         name: "development",
@@ -126,7 +145,7 @@ pub fn run(settings: &StudySettings, listener: &dyn Listener) -> Result<StudyOut
     let results = assemble::results(
         settings,
         &folder,
-        &located,
+        located,
         &before,
         &outcomes,
         judged_by.as_ref(),
@@ -178,30 +197,20 @@ pub fn tune(settings: &TuneSettings, listener: &dyn Listener) -> Result<TuneOutc
         listener,
     )?;
     let store = Store::new(settings.output.join("store"));
-    tune_on(&base, settings, &store, listener)
-}
-
-/// As [`tune`], on a base that is loaded already; what several such runs need is kept in `store`.
-pub fn tune_on(
-    base: &LanguageModel,
-    settings: &TuneSettings,
-    store: &Store,
-    listener: &dyn Listener,
-) -> Result<TuneOutcome> {
     std::fs::create_dir_all(&settings.output)
         .map_err(|cause| Error::file("create", &settings.output, cause))?;
-    let conversations = data::read(&settings.data, base, settings.seed)?;
+    let conversations = data::read(&settings.data, &base, settings.seed)?;
     let arms = std::slice::from_ref(&settings.arm);
     let retained = arm::needs_retained(arms)
-        .then(|| replies::retain_set(base, &settings.retain, store, listener))
+        .then(|| replies::retain_set(&base, &settings.retain, &store, listener))
         .transpose()?;
     if listener.stopped() {
         return Err(Error::stopped());
     }
-    let accelerated = arm::accelerated(base, settings.device)?;
+    let accelerated = arm::accelerated(&base, settings.device)?;
     let trained = arm::train(&arm::Work {
-        base,
-        engine: arm::engine(base, accelerated.as_ref()),
+        base: &base,
+        engine: arm::engine(&base, accelerated.as_ref()),
         device: settings.device,
         arm: &settings.arm,
         seed: settings.seed,

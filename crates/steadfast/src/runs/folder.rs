@@ -97,7 +97,7 @@ impl RunFolder {
 
     /// The folder of one arm under one seed, made if absent.
     pub fn arm(&self, name: &str, seed: u64) -> Result<PathBuf> {
-        let path = self.path.join(format!("arms/{name}-seed{seed}"));
+        let path = arm_folder(&self.path, name, seed);
         fs::create_dir_all(&path).map_err(|cause| Error::file("make", &path, cause))?;
         Ok(path)
     }
@@ -111,6 +111,11 @@ impl RunFolder {
     pub fn report(&self) -> PathBuf {
         self.path.join("report.html")
     }
+}
+
+/// Where a run has one arm under one seed.
+pub fn arm_folder(run: &Path, name: &str, seed: u64) -> PathBuf {
+    run.join(format!("arms/{name}-seed{seed}"))
 }
 
 /// Takes the folder for this process. The lock file stays, which tells nothing: only the lock counts.

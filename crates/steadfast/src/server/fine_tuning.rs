@@ -7,12 +7,14 @@ use super::http::{Document, House, Owner, in_background};
 use super::jobs::{Choices, JobEvent, JobRecord, Status};
 use super::refusal::Refusal;
 use super::state::{Paging, page};
+use crate::evaluation::Axis;
 use crate::settings::MethodName;
 use crate::settings::suggest;
 use crate::{Error, Result};
 use axum::Json;
 use axum::extract::{Extension, Path, Query, State};
-use axum::http::StatusCode;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 use std::sync::Arc;
 
@@ -20,6 +22,10 @@ use std::sync::Arc;
 const WAITING: usize = 32;
 /// What is used where the request says nothing.
 const DEFAULT_METHOD: &str = "null-space";
+/// Items of each suite, where the request says nothing: measuring takes a few minutes.
+const DEFAULT_ITEMS: usize = 48;
+/// What a report may do that is opened from here: run its own script, and nothing else.
+const REPORT_POLICY: &str = "sandbox allow-scripts; default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data:";
 
 /// Makes a job.
 pub async fn create(
@@ -108,6 +114,7 @@ fn read(document: &Value, house: &House, owner: &Owner) -> Read<JobRecord> {
         error: None,
         fine_tuned_model: None,
         trained_tokens: None,
+        result: None,
     })
 }
 
@@ -137,6 +144,7 @@ fn choices(fields: &Fields<'_>) -> Read<Choices> {
         method: DEFAULT_METHOD.to_owned(),
         epochs,
         seed,
+        items: DEFAULT_ITEMS,
         ..Choices::default()
     };
     let Some(own) = fields.inner("steadfast")? else {
@@ -156,6 +164,16 @@ fn choices(fields: &Fields<'_>) -> Read<Choices> {
     choices.learning_rate = own.number("learning_rate", f64::MIN_POSITIVE..=1.0)?;
     choices.rank = own.count("rank", 1..=512)?;
     choices.batch_tokens = own.count("batch_tokens", 16..=65_536)?;
+    if let Some(items) = own.count("items", 1..=100_000)? {
+        choices.items = items;
+    }
+    if let Some(budget) = own.inner("budget")? {
+        for axis in [Axis::Safety, Axis::Knowledge] {
+            if let Some(points) = budget.number(axis.name(), 0.0..=100.0)? {
+                choices.budget.insert(axis, points);
+            }
+        }
+    }
     Ok(choices)
 }
 
@@ -234,6 +252,48 @@ pub async fn checkpoints(
         |one| one["id"].as_str().unwrap_or_default(),
         Value::clone,
     )
+}
+
+/// What the job's model learnt and lost, as a page.
+pub async fn report(
+    state: State<Arc<House>>,
+    owner: Extension<Owner>,
+    id: Path<String>,
+) -> Read<Response> {
+    let text = left_behind(state, owner, id, "report.html").await?;
+    let headers = [
+        (header::CONTENT_TYPE, "text/html; charset=utf-8"),
+        (header::CONTENT_SECURITY_POLICY, REPORT_POLICY),
+    ];
+    Ok((headers, text).into_response())
+}
+
+/// The same as numbers.
+pub async fn results(
+    state: State<Arc<House>>,
+    owner: Extension<Owner>,
+    id: Path<String>,
+) -> Read<Response> {
+    let text = left_behind(state, owner, id, "results.json").await?;
+    Ok(([(header::CONTENT_TYPE, "application/json")], text).into_response())
+}
+
+async fn left_behind(
+    State(house): State<Arc<House>>,
+    Extension(owner): Extension<Owner>,
+    Path(id): Path<String>,
+    name: &'static str,
+) -> Read<Vec<u8>> {
+    in_background(move || {
+        let kept = house.state()?;
+        let job = kept.job(&owner.0, &id)?;
+        let Some(result) = job.now().result else {
+            return Err(Refusal::nothing("report of fine-tuning job", &id));
+        };
+        let path = kept.path(&result.run).join(name);
+        Ok(std::fs::read(&path).map_err(|cause| Error::file("read", &path, cause))?)
+    })
+    .await
 }
 
 /// Ends a job for good.

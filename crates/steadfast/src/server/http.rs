@@ -304,6 +304,11 @@ fn router(house: Arc<House>) -> Router {
             "/v1/fine_tuning/jobs/{id}/checkpoints",
             get(fine_tuning::checkpoints),
         )
+        .route("/v1/fine_tuning/jobs/{id}/report", get(fine_tuning::report))
+        .route(
+            "/v1/fine_tuning/jobs/{id}/results",
+            get(fine_tuning::results),
+        )
         // A form has other parts beside its file.
         .layer(DefaultBodyLimit::max(files::LARGEST + (1 << 20)))
         .fallback(no_route)

@@ -1,10 +1,12 @@
 //! One fine-tuning job: what was asked, how it stands, and what happened, all on disk.
 
 use super::state::{held, read_json, write_json};
+use crate::evaluation::Axis;
 use crate::runs::atomic;
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 use std::fs::OpenOptions;
 use std::io::Write;
 use std::ops::Deref;
@@ -54,6 +56,11 @@ pub struct Choices {
     pub batch_tokens: Option<usize>,
     /// Of data order and initialisation.
     pub seed: u64,
+    /// Most items of each suite that base and result are measured on.
+    pub items: usize,
+    /// The most points that an axis may lose; without one nothing bounds it.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub budget: BTreeMap<Axis, f64>,
 }
 
 /// What was asked and how it stands; written whole at every change.
@@ -85,6 +92,17 @@ pub struct JobRecord {
     pub fine_tuned_model: Option<String>,
     /// Tokens read in training.
     pub trained_tokens: Option<u64>,
+    /// What it left behind, once it has succeeded.
+    pub result: Option<Results>,
+}
+
+/// Paths within the state's folder.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Results {
+    /// The PEFT adapter.
+    pub adapter: PathBuf,
+    /// The run's folder: `report.html`, `results.json` and the rest.
+    pub run: PathBuf,
 }
 
 /// Something that happened.
@@ -144,11 +162,6 @@ impl Job {
             events: Mutex::new(events),
             stop: AtomicBool::new(false),
         }
-    }
-
-    /// Where its checkpoints and its adapter are.
-    pub fn training_folder(&self) -> PathBuf {
-        self.folder.join("training")
     }
 
     /// The copy of the file that it learns from: deleting that one changes no job.
@@ -244,9 +257,20 @@ impl Job {
             "user_provided_suffix": now.suffix,
             "hyperparameters": hyperparameters(&now.choices),
             "method": {"type": "supervised", "supervised": {"hyperparameters": hyperparameters(&now.choices)}},
-            "steadfast": now.choices,
+            "steadfast": own(&now),
         })
     }
+}
+
+/// What OpenAI's form has no place for.
+fn own(now: &JobRecord) -> Value {
+    let mut own = json!(now.choices);
+    if now.result.is_some() {
+        for document in ["report", "results"] {
+            own[document] = json!(format!("/v1/fine_tuning/jobs/{}/{document}", now.id));
+        }
+    }
+    own
 }
 
 fn hyperparameters(choices: &Choices) -> Value {
@@ -314,6 +338,7 @@ mod tests {
             error: None,
             fine_tuned_model: None,
             trained_tokens: None,
+            result: None,
         }
     }
 

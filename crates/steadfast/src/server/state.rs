@@ -68,9 +68,19 @@ impl State {
         self.folder.join("files")
     }
 
-    /// Where stages that several jobs need are kept.
-    pub fn store_folder(&self) -> PathBuf {
-        self.folder.join("store")
+    /// Where jobs train and are measured; what several of them need is kept there once.
+    pub fn runs_folder(&self) -> PathBuf {
+        self.folder.join("runs")
+    }
+
+    /// A path of a record.
+    pub fn path(&self, within: &Path) -> PathBuf {
+        self.folder.join(within)
+    }
+
+    /// A path as records have it: the folder may be moved.
+    pub fn within(&self, path: &Path) -> PathBuf {
+        path.strip_prefix(&self.folder).unwrap_or(path).to_owned()
     }
 
     /// All files of an owner, the newest first.

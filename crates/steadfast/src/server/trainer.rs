@@ -1,14 +1,16 @@
 //! The thread that trains, one job after the other, beside the engine and on the same base.
 
 use super::http::House;
-use super::jobs::{Job, Status};
-use super::state::held;
+use super::jobs::{Job, Results, Status};
+use super::state::{State as Kept, held};
 use crate::error::Class;
 use crate::events::{Event, Listener};
 use crate::models::Adapter;
-use crate::runs::store::Store;
-use crate::settings::{TuneFlags, TuneSettings};
-use crate::study;
+use crate::runs::folder::arm_folder;
+use crate::settings::{
+    GenerationSettings, Preset, StudySettings, TuneFlags, TuneSettings, shipped_suites,
+};
+use crate::study::{self, measuring};
 use crate::{Error, Result};
 use serde_json::{Value, json};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -80,7 +82,10 @@ pub fn start(house: &Arc<House>, queue: Queue) -> Result<()> {
         let now = job.now();
         match (now.status, now.fine_tuned_model) {
             (Status::Succeeded, Some(name)) => {
-                let folder = job.training_folder();
+                let Some(result) = now.result else {
+                    continue;
+                };
+                let folder = kept.path(&result.adapter);
                 let adapter = Adapter::read(&folder)?;
                 let check = house.model.decoder.check_adapter(&adapter);
                 check.map_err(|error| {
@@ -141,21 +146,22 @@ fn run(house: &House, job: &Job) -> Result<()> {
         "Fine-tuning job started".into(),
         Value::Null,
     )?;
-    match train(house, job) {
-        Ok((adapter, tokens)) => {
+    match train_and_measure(house, job) {
+        Ok(done) => {
             let name = result_name(job);
-            let done = job.change(|job| {
+            let succeeded = job.change(|job| {
                 // Cancelled or paused after the last step: what its owner said stands.
                 if job.status == Status::Cancelled {
                     return false;
                 }
                 job.status = Status::Succeeded;
                 job.fine_tuned_model = Some(name.clone());
-                job.trained_tokens = Some(tokens);
+                job.trained_tokens = Some(done.tokens);
+                job.result = Some(done.results.clone());
                 true
             })?;
-            if done {
-                house.add(&name, &job.owner, adapter);
+            if succeeded {
+                house.add(&name, &job.owner, done.adapter);
                 job.tell(
                     "info",
                     "message",
@@ -187,7 +193,7 @@ fn run(house: &House, job: &Job) -> Result<()> {
 
 /// What its owner may know: the library's own messages name paths of this machine.
 fn told(error: &Error) -> String {
-    if error.class != Class::User {
+    if !matches!(error.class, Class::User | Class::Budget) {
         return "Something went wrong inside the server".to_owned();
     }
     match &error.hint {
@@ -202,12 +208,42 @@ fn result_name(job: &Job) -> String {
     format!("ft:{}:steadfast:{suffix}:{}", job.model, &job.id[6..])
 }
 
-fn train(house: &House, job: &Job) -> Result<(Adapter, u64)> {
+/// What a job that was trained to its end leaves.
+struct Done {
+    adapter: Adapter,
+    tokens: u64,
+    results: Results,
+}
+
+/// A job is a study of one arm: the base is measured, the arm is trained, and measured too.
+fn train_and_measure(house: &House, job: &Job) -> Result<Done> {
     let Ok(kept) = house.state() else {
         return Err(Error::bug("a job without a folder of jobs"));
     };
+    let settings = study_of(house, kept, job)?;
+    let outcome = study::run_on(&house.model, &settings, &Following { house, job })?;
+    outcome.within_budget?;
+    let trained = &settings.arms[0];
+    let name = if settings.budget.is_empty() {
+        "adapter"
+    } else {
+        "adapter-within-budget"
+    };
+    let folder = arm_folder(&outcome.run, &trained.name, settings.seeds[0]).join(name);
+    let arms = &outcome.results.arms;
+    Ok(Done {
+        adapter: Adapter::read(&folder)?,
+        tokens: arms.first().map_or(0, |arm| arm.training.tokens),
+        results: Results {
+            adapter: kept.within(&folder),
+            run: kept.within(&outcome.run),
+        },
+    })
+}
+
+fn study_of(house: &House, kept: &Kept, job: &Job) -> Result<StudySettings> {
     let choices = job.choices.clone();
-    let settings = TuneSettings::new(TuneFlags {
+    let tune = TuneSettings::new(TuneFlags {
         data: vec![job.data_path()],
         method: Some(choices.method),
         epochs: choices.epochs,
@@ -216,16 +252,32 @@ fn train(house: &House, job: &Job) -> Result<(Adapter, u64)> {
         rank: choices.rank,
         batch_tokens: choices.batch_tokens,
         seed: Some(choices.seed),
-        output: Some(job.training_folder()),
-        // From its last checkpoint, if it has one.
-        resume: true,
         ..TuneFlags::default()
     })?;
-    // What the base itself says is asked once for all jobs.
-    let store = Store::new(kept.store_folder());
-    let outcome = study::tune_on(&house.model, &settings, &store, &Following { house, job })?;
-    let adapter = Adapter::read(&outcome.adapter)?;
-    Ok((adapter, outcome.training.tokens))
+    let preset = Preset::Quick;
+    Ok(StudySettings {
+        // Part of the run's id, so that each job has a run of its own.
+        name: job.id.clone(),
+        command: format!("POST /v1/fine_tuning/jobs ({})", job.id),
+        base: Some(house.base_name()),
+        preset,
+        seeds: vec![tune.seed],
+        runs: kept.runs_folder(),
+        data: tune.data,
+        device: tune.device,
+        arms: vec![tune.arm],
+        suites: shipped_suites(Some(choices.items)),
+        generation: GenerationSettings {
+            max_tokens: preset.scale().reply_tokens,
+            batch: measuring::BATCH,
+        },
+        retain: tune.retain,
+        budget: choices.budget,
+        finalists: None,
+        judge: None,
+        keep: None,
+        kept_only: false,
+    })
 }
 
 /// Writes a job's events down as they come.
@@ -262,6 +314,12 @@ impl Listener for Following<'_> {
                 self.job
                     .tell("info", "message", format!("Started: {stage}"), Value::Null)
             }
+            Event::AxisMeasured { arm, axis, value } => self.job.tell(
+                "info",
+                "message",
+                format!("{arm}: {} {value:.1}", axis.name()),
+                json!({"model": arm, "axis": axis.name(), "value": value}),
+            ),
             Event::Warning { message } => {
                 self.job
                     .tell("warn", "message", message.clone(), Value::Null)

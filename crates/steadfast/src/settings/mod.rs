@@ -24,7 +24,7 @@ pub use device::TrainingDevice;
 pub use judge::{JudgeFlags, JudgeModel, JudgeSettings};
 pub use measure::{MeasureFlags, MeasureSettings};
 pub use presets::Preset;
-pub use recipe::Overrides;
+pub use recipe::{Overrides, shipped_suites};
 pub use serve::{Limits, ServeFlags, ServeSettings};
 pub use study::{
     DataSettings, DataSource, FinalistSettings, GenerationSettings, RetainSettings, Split,

@@ -73,6 +73,7 @@ pub fn parse(path: &Path, text: &str, overrides: &Overrides) -> Result<StudySett
 
     let settings = StudySettings {
         name: name(&root),
+        command: command(path, preset, overrides),
         base: root.text("base"),
         preset,
         seeds: seeds(&root, overrides),
@@ -99,6 +100,17 @@ pub fn parse(path: &Path, text: &str, overrides: &Overrides) -> Result<StudySett
     root.finish();
     source.finish()?;
     Ok(settings)
+}
+
+/// What makes the study again. The shipped recipe is part of the program and needs no path.
+fn command(path: &Path, preset: Preset, overrides: &Overrides) -> String {
+    let mut words = vec!["steadfast study".to_owned()];
+    if path != Path::new(SHIPPED_PATH) {
+        words.push(path.display().to_string());
+    }
+    words.push(format!("--preset {}", preset.name()));
+    words.extend(overrides.seed.map(|seed| format!("--seed {seed}")));
+    words.join(" ")
 }
 
 /// What finalists need, and what cannot be had together.

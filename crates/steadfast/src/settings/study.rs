@@ -121,6 +121,9 @@ pub struct FinalistSettings {
 pub struct StudySettings {
     /// What it is called; part of the run's id.
     pub name: String,
+    /// What makes this study again, for its report. No part of the run's identity.
+    #[serde(skip)]
+    pub command: String,
     /// The base; `None` is the one that is always there.
     pub base: Option<String>,
     /// Its size.

@@ -227,7 +227,7 @@ pub fn notes(
     Notes {
         title: format!("{} on {}", settings.name, results.base.id),
         warning: None,
-        command: format!("steadfast study --preset {}", settings.preset.name()),
+        command: settings.command.clone(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         suites: suites
             .iter()

@@ -83,6 +83,9 @@ pub fn measure(
 ) -> Result<Vec<Sample>> {
     let mut samples = Vec::new();
     for suite in suites {
+        if listener.stopped() {
+            return Err(Error::stopped());
+        }
         let inputs = (
             SCORERS,
             &base.located.sha256,

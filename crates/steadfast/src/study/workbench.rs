@@ -77,6 +77,7 @@ pub struct Workbench<'a> {
     located: &'a Located,
     folder: &'a RunFolder,
     listener: &'a dyn Listener,
+    loaded: Option<&'a LanguageModel>,
     store: Store,
     kept: Option<Kept>,
     base: OnceCell<LanguageModel>,
@@ -96,10 +97,11 @@ fn made<T>(cell: &OnceCell<T>, make: impl FnOnce() -> Result<T>) -> Result<&T> {
 }
 
 impl<'a> Workbench<'a> {
-    /// An empty one.
+    /// An empty one. Without a base that is loaded already, it loads one when it needs it.
     pub fn new(
         settings: &'a StudySettings,
         located: &'a Located,
+        loaded: Option<&'a LanguageModel>,
         folder: &'a RunFolder,
         listener: &'a dyn Listener,
     ) -> Self {
@@ -108,6 +110,7 @@ impl<'a> Workbench<'a> {
             located,
             folder,
             listener,
+            loaded,
             store: Store::new(settings.runs.join("store")),
             kept: settings.keep.as_ref().map(Kept::new),
             base: OnceCell::new(),
@@ -125,6 +128,9 @@ impl<'a> Workbench<'a> {
 
     /// The base.
     pub fn base(&self) -> Result<&LanguageModel> {
+        if let Some(loaded) = self.loaded {
+            return Ok(loaded);
+        }
         made(&self.base, || {
             LanguageModel::load(self.located, &Device::Cpu)
         })

@@ -96,6 +96,46 @@ function curve(losses) {
   return svg;
 }
 
+const signed = (points) => (points > 0 ? "+" : "") + points.toFixed(1);
+
+// What the job's model learnt and lost, an axis a row.
+function changes(results) {
+  const table = element("table");
+  const head = table.createTHead().insertRow();
+  for (const title of ["", "before", "after", "change", "95% interval"]) head.append(element("th", title));
+  const body = table.createTBody();
+  for (const [axis, change] of Object.entries(results.arms[0].axes)) {
+    if (!change) continue;
+    const row = body.insertRow();
+    row.append(element("th", axis));
+    for (const value of [change.before, change.after]) row.append(element("td", value.toFixed(1)));
+    row.append(element("td", signed(change.net_change)));
+    row.append(element("td", change.ci95.map(signed).join(" … ")));
+  }
+  return table;
+}
+
+// A link cannot carry a key: with one, the report is fetched and saved.
+function reportLink(path, id) {
+  const link = element("a", "whole report");
+  link.href = path;
+  link.target = "_blank";
+  link.addEventListener("click", async (event) => {
+    if (!key) return;
+    event.preventDefault();
+    try {
+      const saved = element("a");
+      saved.href = URL.createObjectURL(await (await ask(path)).blob());
+      saved.download = `${id}.html`;
+      saved.click();
+      URL.revokeObjectURL(saved.href);
+    } catch (error) {
+      say(error);
+    }
+  });
+  return link;
+}
+
 const FINAL = ["succeeded", "failed", "cancelled"];
 const finished = new Map();
 
@@ -109,6 +149,10 @@ async function shownJob(job) {
   item.append(element("p", `${job.status} · ${job.steadfast?.method ?? ""}`));
   item.append(element("p", events.length ? events[events.length - 1].message : ""));
   if (losses.length) item.append(curve(losses));
+  if (job.steadfast?.results) {
+    item.append(changes(await (await ask(job.steadfast.results)).json()));
+    item.append(reportLink(job.steadfast.report, job.id));
+  }
   if (FINAL.includes(job.status)) finished.set(job.id, item);
   return item;
 }
