@@ -199,12 +199,17 @@ def keys(program: str) -> None:
         file = str(Path(folder) / "keys")
         made = [program, "serve", "--new-key", "laptop", "--keys", file]
         key = subprocess.run(made, check=True, capture_output=True, text=True).stdout.strip()
-        server, url = start(program, "--keys", file)
+        server, url = start(program, "--keys", file, "--rate", "6")
         try:
             openai.OpenAI(base_url=url, api_key=key).models.list()
             stranger = openai.OpenAI(base_url=url, api_key="sk-wrong", max_retries=0)
             error = refused(openai.AuthenticationError, stranger.models.list)
             assert error.code == "invalid_api_key" and "sk-wrong" not in str(error)
+            hasty = openai.OpenAI(base_url=url, api_key=key, max_retries=0)
+            for _ in range(5):
+                hasty.models.list()
+            error = refused(openai.RateLimitError, hasty.models.list)
+            assert 1 <= int(error.response.headers["retry-after"]) <= 10, error.response.headers
         finally:
             server.terminate()
             assert server.wait(20) == 0

@@ -1,8 +1,8 @@
 //! The command line as clap sees it.
 
 use crate::commands::{
-    chat, compare, completions, data, doctor, export, gate, judge, measure, models, runs, serve,
-    study, tune,
+    chat, compare, completions, data, doctor, export, gate, judge, measure, models, plan, runs,
+    serve, study, tune,
 };
 use clap::error::{ContextKind, ErrorKind};
 use clap::{Args, Parser, Subcommand};
@@ -71,6 +71,8 @@ pub enum Command {
     Judge(judge::Command),
     /// List the models on this machine
     Models(models::Arguments),
+    /// What a study will ask of this machine: time, memory, disk
+    Plan(plan::Arguments),
     /// List the runs in a folder
     Runs(runs::Arguments),
     /// Check that this machine has what steadfast needs

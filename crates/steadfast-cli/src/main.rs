@@ -4,6 +4,7 @@ mod arguments;
 mod commands;
 mod errors;
 mod judging;
+mod machine;
 mod measurements;
 mod output;
 mod progress;

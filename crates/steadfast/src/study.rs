@@ -9,6 +9,7 @@ pub mod budget;
 pub mod data;
 pub mod finalists;
 pub mod measuring;
+pub mod plan;
 pub mod replies;
 pub mod workbench;
 
@@ -18,6 +19,7 @@ use crate::events::{Event, Listener};
 use crate::models::resolve::Located;
 use crate::models::{Adapter, LanguageModel, resolve};
 use crate::reports;
+use crate::reports::card::Card;
 use crate::reports::frontier::Frontier;
 use crate::reports::results::{Results, Training};
 use crate::runs::folder::RunFolder;
@@ -151,6 +153,8 @@ fn run_over(
         judged_by.as_ref(),
     )?;
     let frontier = finalists::run(settings, &bench, &before, &outcomes, not_run)?;
+    assemble::write_cards(settings, &folder, &results, &outcomes)?;
+    assemble::write_for_the_harness(&folder, &located.id, &before, &outcomes)?;
     let items = assemble::items(&before, &outcomes);
     assemble::write_samples(&folder.path().join("samples.jsonl"), &items)?;
     let notes = assemble::notes(settings, &part.suites, &results, judged_by.as_ref());
@@ -222,6 +226,15 @@ pub fn tune(settings: &TuneSettings, listener: &dyn Listener) -> Result<TuneOutc
         resume: settings.resume,
         listener,
     })?;
+    Card {
+        base: &base.located.id,
+        arm: &settings.arm,
+        seed: settings.seed,
+        data: &settings.data,
+        training: &trained.training,
+        measured: None,
+    }
+    .write(&trained.adapter)?;
     Ok(TuneOutcome {
         adapter: trained.adapter,
         training: trained.training,

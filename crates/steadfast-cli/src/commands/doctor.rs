@@ -1,17 +1,17 @@
 //! `steadfast doctor`
 
 use crate::arguments::Global;
+use crate::machine;
 use crate::output;
 use crate::progress::Progress;
 use anstyle::{AnsiColor, Style};
-use candle_core::{Device, Tensor};
 use clap::Args;
 use serde::Serialize;
 use std::fmt::Write;
 use std::path::Path;
 use std::process::Command;
-use std::time::Instant;
 use steadfast::models::resolve;
+use steadfast::study::plan;
 use steadfast::{Error, Result};
 
 /// The flags of `doctor`.
@@ -116,13 +116,7 @@ fn cores() -> Check {
 }
 
 fn memory() -> Check {
-    let mut system = sysinfo::System::new();
-    system.refresh_memory();
-    // Inside a container the limit that counts is the container's.
-    let (total, free) = match system.cgroup_limits() {
-        Some(limits) if limits.total_memory > 0 => (limits.total_memory, limits.free_memory),
-        _ => (system.total_memory(), system.available_memory()),
-    };
+    let (total, free) = machine::memory();
     Check::new(
         "memory",
         free >= 4_000_000_000,
@@ -161,16 +155,7 @@ fn vectors() -> Check {
 }
 
 fn disk() -> Check {
-    let here = std::env::current_dir().unwrap_or_else(|_| Path::new(".").to_path_buf());
-    let disks = sysinfo::Disks::new_with_refreshed_list();
-    // The file system that holds this folder is the one with the longest mount point above it.
-    let free = disks
-        .list()
-        .iter()
-        .filter(|disk| here.starts_with(disk.mount_point()))
-        .max_by_key(|disk| disk.mount_point().as_os_str().len())
-        .map(sysinfo::Disk::available_space);
-    match free {
+    match machine::free_disk(Path::new(".")) {
         Some(free) => Check::new(
             "disk",
             free >= 2_000_000_000,
@@ -207,19 +192,7 @@ fn python() -> Check {
 
 /// The rate of one product of the shape that training spends most of its time in.
 fn products() -> Result<Check> {
-    const ROWS: usize = 512;
-    const IN: usize = 576;
-    const OUT: usize = 1536;
-    const TIMES: usize = 20;
-    let left = Tensor::ones((ROWS, IN), candle_core::DType::F32, &Device::Cpu)?;
-    let right = Tensor::ones((IN, OUT), candle_core::DType::F32, &Device::Cpu)?;
-    left.matmul(&right)?;
-    let started = Instant::now();
-    for _ in 0..TIMES {
-        left.matmul(&right)?;
-    }
-    let operations = (2 * ROWS * IN * OUT * TIMES) as f64;
-    let rate = operations / started.elapsed().as_secs_f64() / 1e9;
+    let rate = 2.0 * plan::product_rate()? / 1e9;
     Ok(Check::new(
         "products",
         rate >= 40.0,

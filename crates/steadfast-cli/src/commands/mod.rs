@@ -14,6 +14,7 @@ pub mod judge;
 pub mod judge_check;
 pub mod measure;
 pub mod models;
+pub mod plan;
 pub mod run;
 pub mod runs;
 pub mod serve;

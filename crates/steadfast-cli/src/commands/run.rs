@@ -2,8 +2,8 @@
 
 use crate::arguments::{Arguments, Command};
 use crate::commands::{
-    chat, compare, completions, data, doctor, export, gate, judge, measure, models, runs, serve,
-    study, tune,
+    chat, compare, completions, data, doctor, export, gate, judge, measure, models, plan, runs,
+    serve, study, tune,
 };
 use steadfast::{Error, Result};
 
@@ -29,6 +29,7 @@ pub fn run(arguments: Arguments) -> Result<()> {
         Command::Data(command) => data::run(&command, global),
         Command::Judge(command) => judge::run(command, global),
         Command::Models(arguments) => models::run(&arguments, global),
+        Command::Plan(arguments) => plan::run(&arguments, global),
         Command::Runs(arguments) => runs::run(&arguments, global),
         Command::Doctor(arguments) => doctor::run(&arguments, global),
         Command::Completions(arguments) => completions::run(&arguments),

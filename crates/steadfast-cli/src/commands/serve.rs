@@ -49,6 +49,9 @@ pub struct Arguments {
     /// Requests that may wait beside those; more are answered with 429
     #[arg(long, value_name = "N", default_value_t = 256)]
     queue: usize,
+    /// Requests a minute of each key; more are answered with 429 [default: any number]
+    #[arg(long, value_name = "N")]
+    rate: Option<u32>,
     /// Most tokens of one reply [default: what the model can read]
     #[arg(long, value_name = "N")]
     max_tokens: Option<usize>,
@@ -82,6 +85,7 @@ pub fn run(arguments: Arguments, global: Global) -> Result<()> {
         state: arguments.state,
         batch: arguments.batch,
         queue: arguments.queue,
+        rate: arguments.rate,
         max_tokens: arguments.max_tokens,
         timeout: arguments.timeout,
     })?;

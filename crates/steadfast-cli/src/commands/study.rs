@@ -35,8 +35,9 @@ pub struct Arguments {
     kept: bool,
 }
 
+/// `--preset`
 #[derive(Clone, Copy, Debug, ValueEnum)]
-enum PresetArgument {
+pub enum PresetArgument {
     /// Minutes on 2 cores
     Quick,
     /// An hour or so
@@ -45,14 +46,20 @@ enum PresetArgument {
     Full,
 }
 
+impl From<PresetArgument> for Preset {
+    fn from(preset: PresetArgument) -> Self {
+        match preset {
+            PresetArgument::Quick => Self::Quick,
+            PresetArgument::Standard => Self::Standard,
+            PresetArgument::Full => Self::Full,
+        }
+    }
+}
+
 /// Runs the whole study.
 pub fn run(arguments: Arguments, global: Global) -> Result<()> {
     let overrides = Overrides {
-        preset: arguments.preset.map(|preset| match preset {
-            PresetArgument::Quick => Preset::Quick,
-            PresetArgument::Standard => Preset::Standard,
-            PresetArgument::Full => Preset::Full,
-        }),
+        preset: arguments.preset.map(Preset::from),
         runs: arguments.runs,
         seed: arguments.seed,
         kept_only: arguments.kept,

@@ -4,7 +4,7 @@ use crate::support::Folder;
 
 #[test]
 fn help() {
-    let commands: [&[&str]; 19] = [
+    let commands: [&[&str]; 20] = [
         &[],
         &["study"],
         &["tune"],
@@ -18,6 +18,7 @@ fn help() {
         &["data", "check"],
         &["data", "preview"],
         &["models"],
+        &["plan"],
         &["runs"],
         &["doctor"],
         &["completions"],
@@ -46,6 +47,7 @@ fn every_command_has_an_example_and_the_common_flags() {
         "export",
         "serve",
         "models",
+        "plan",
         "runs",
         "doctor",
         "completions",

@@ -5,5 +5,6 @@ mod judge;
 mod kept;
 mod memory;
 mod mistakes;
+mod plan;
 mod serve;
 mod support;

@@ -24,6 +24,16 @@ pub struct Load {
     pub moments: usize,
 }
 
+impl Load {
+    /// Bytes that training is expected to need where nothing is given up. `stored` is the size of the
+    /// weight files in bytes.
+    pub fn bytes(self, config: &ModelConfig, stored: u64) -> u64 {
+        let need = Need::new(config, stored, self);
+        let others = (config.layers as u64).saturating_sub(1);
+        need.fixed(Form::Floats) + others * need.layer
+    }
+}
+
 /// How a model is held to stay within a limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Holding {

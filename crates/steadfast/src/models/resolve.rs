@@ -51,6 +51,15 @@ pub fn locate(id: Option<&str>, listener: &dyn Listener) -> Result<Located> {
     }
 }
 
+/// What the Hub calls the model, for other tools: the default base is there in other files.
+pub fn hub_name(id: &str) -> &str {
+    if id == DEFAULT_BASE {
+        "HuggingFaceTB/SmolLM2-135M-Instruct"
+    } else {
+        id
+    }
+}
+
 /// Where downloaded models are kept: `$STEADFAST_CACHE`, else the user's cache folder.
 pub fn cache_folder() -> Result<PathBuf> {
     let from = |name: &str| {

@@ -3,6 +3,7 @@
 use super::engine::{Engine, EngineOptions};
 use super::keys::Keys;
 use super::metrics::Metrics;
+use super::rate::Rate;
 use super::refusal::Refusal;
 use super::state::State as Kept;
 use super::trainer::{self, Trainer};
@@ -62,6 +63,8 @@ pub struct House {
     pub keys: Option<Keys>,
     /// What is refused.
     pub limits: Limits,
+    /// How often each key has asked.
+    rate: Option<Rate>,
     /// When the server started, seconds since 1970.
     pub started: i64,
     /// Stands for the weights: with the same seed, the same fingerprint gives the same reply.
@@ -233,6 +236,7 @@ pub fn serve(
         metrics,
         keys,
         limits: settings.limits,
+        rate: settings.limits.requests_per_minute.map(Rate::new),
         started: jiff::Timestamp::now().as_second(),
         listener,
         trainer,
@@ -350,7 +354,10 @@ async fn around(State(house): State<Arc<House>>, mut request: Request, next: Nex
         .to_owned();
     let method = request.method().clone();
     let open = route == "/health" || page::OPEN.contains(&route.as_str());
-    let mut response = match house.guard(request.headers(), open) {
+    let admitted = house
+        .guard(request.headers(), open)
+        .and_then(|owner| house.in_time(owner, open));
+    let mut response = match admitted {
         Ok(owner) => {
             request.extensions_mut().insert(owner);
             next.run(request).await
@@ -374,6 +381,21 @@ async fn around(State(house): State<Arc<House>>, mut request: Request, next: Nex
 }
 
 impl House {
+    /// Whether who asks has not asked too often. What is open to all costs nothing to answer.
+    fn in_time(&self, owner: Owner, open: bool) -> std::result::Result<Owner, Refusal> {
+        let (Some(rate), Some(per_minute)) = (&self.rate, self.limits.requests_per_minute) else {
+            return Ok(owner);
+        };
+        if !open && let Err(wait) = rate.take(&owner.0, Instant::now()) {
+            self.metrics.turned_away.add(1);
+            return Err(Refusal::too_often(
+                per_minute,
+                wait.as_secs_f64().ceil() as u64,
+            ));
+        }
+        Ok(owner)
+    }
+
     /// Whether a request may come in.
     fn guard(&self, headers: &HeaderMap, open: bool) -> std::result::Result<Owner, Refusal> {
         let text = |name| headers.get(name).and_then(|value| value.to_str().ok());

@@ -4,7 +4,8 @@
 //! [`sequence`] is one reply under way, [`text`] turns its tokens into text and finds where to stop,
 //! [`json_object`] keeps it within JSON's grammar. [`http`] listens and guards ([`keys`]), [`fields`]
 //! and [`asking`] read requests, [`chat`], [`completions`] and [`models`] answer them in the form of [`replies`],
-//! [`refusal`] is every answer that is no success, [`metrics`] counts.
+//! [`refusal`] is every answer that is no success, [`metrics`] counts, and [`rate`]
+//! says who has asked too often.
 //!
 //! [`files`] takes up conversations and [`fine_tuning`] trains on them: a job is a [`jobs`] record that
 //! [`trainer`] works off beside the engine, on the same weights; all of it lies in one [`state`]
@@ -27,6 +28,7 @@ pub mod keys;
 pub mod metrics;
 pub mod models;
 pub mod page;
+pub mod rate;
 pub mod refusal;
 pub mod replies;
 pub mod sequence;

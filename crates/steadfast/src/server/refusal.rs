@@ -90,6 +90,18 @@ impl Refusal {
         }
     }
 
+    /// A key has made as many requests as it may.
+    pub fn too_often(per_minute: u32, retry_after: u64) -> Self {
+        let message = format!(
+            "This key may make {per_minute} requests a minute. Try again after the seconds in `Retry-After`."
+        );
+        Self {
+            code: Some("rate_limit_exceeded"),
+            retry_after: Some(retry_after),
+            ..Self::new(StatusCode::TOO_MANY_REQUESTS, "requests", message)
+        }
+    }
+
     /// A prompt that the model cannot read.
     pub fn too_long(param: &str, tokens: usize, context: usize) -> Self {
         let message = format!(

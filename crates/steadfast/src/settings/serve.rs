@@ -15,6 +15,8 @@ pub struct Limits {
     pub body_bytes: usize,
     /// Requests that may wait beside those under way; more are told to come again.
     pub queue: usize,
+    /// Requests that a key may make in a minute; `None` counts none.
+    pub requests_per_minute: Option<u32>,
     /// Tokens of one reply.
     pub max_tokens: usize,
     /// How long a request may take.
@@ -32,6 +34,7 @@ impl Default for Limits {
         Self {
             body_bytes: 4 << 20,
             queue: 256,
+            requests_per_minute: None,
             max_tokens: usize::MAX,
             request_timeout: Duration::from_secs(600),
             retry_after: Duration::from_secs(2),
@@ -81,6 +84,8 @@ pub struct ServeFlags {
     pub batch: usize,
     /// `--queue`
     pub queue: usize,
+    /// `--rate`, requests a minute and key.
+    pub rate: Option<u32>,
     /// `--max-tokens`
     pub max_tokens: Option<usize>,
     /// `--timeout`, seconds.
@@ -128,6 +133,7 @@ impl ServeSettings {
         }
         for (flag, value) in [
             ("--batch", flags.batch),
+            ("--rate", flags.rate.unwrap_or(1) as usize),
             ("--max-tokens", flags.max_tokens.unwrap_or(1)),
             ("--timeout", flags.timeout as usize),
         ] {
@@ -151,6 +157,7 @@ impl ServeSettings {
             batch: flags.batch,
             limits: Limits {
                 queue: flags.queue,
+                requests_per_minute: flags.rate,
                 max_tokens: flags.max_tokens.unwrap_or(limits.max_tokens),
                 request_timeout: Duration::from_secs(flags.timeout),
                 ..limits

@@ -11,6 +11,7 @@ use crate::models::memory::Load;
 use crate::models::{AcceleratedDecoder, LanguageModel};
 use crate::reports::frontier::setting;
 use crate::reports::results::{LayerDisturbance, Training};
+use crate::reports::tensorboard::TensorBoard;
 use crate::runs::atomic;
 use crate::settings::{ArmSettings, MethodName, Subspace, TrainingDevice};
 use crate::training::engine::Engine;
@@ -101,6 +102,11 @@ pub fn load(arm: &ArmSettings) -> Load {
     }
 }
 
+/// Whether the arm moves whole weights.
+pub fn whole(arm: &ArmSettings) -> bool {
+    arm.method == MethodName::Full
+}
+
 /// The arm's name in results; the scale is part of it where it is not 1, the seed where there are
 /// several.
 pub fn name(arm: &ArmSettings, scale: f64, seed: u64, seeds: usize) -> String {
@@ -165,7 +171,8 @@ pub fn train(work: &Work<'_>) -> Result<TrainedArm> {
         run: &run,
         resume: work.resume,
     };
-    let summary = run_loop(&task, method.as_mut(), work.listener)?;
+    let board = TensorBoard::open(&work.folder.join("tensorboard"), work.listener)?;
+    let summary = run_loop(&task, method.as_mut(), &board)?;
     let located = &work.base.located;
     method
         .adapter()?

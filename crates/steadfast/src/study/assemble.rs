@@ -8,11 +8,13 @@ use crate::evaluation::measurement::{Comparison, Sample, axis_values, compare_ju
 use crate::evaluation::scorers::constructive;
 use crate::events::{Event, Listener};
 use crate::models::resolve::Located;
+use crate::reports::card::Card;
+use crate::reports::harness::Export;
 use crate::reports::items::{ItemRow, ItemSide};
 use crate::reports::page::{Agreement, Notes, SuiteNote};
 use crate::reports::results::{Arm, Base, Drift, FrontierPoint, Results, SCHEMA};
 use crate::runs::atomic;
-use crate::runs::folder::RunFolder;
+use crate::runs::folder::{RunFolder, arm_folder};
 use crate::settings::{ArmSettings, Length, StudySettings};
 use crate::{Error, Result};
 use std::collections::BTreeMap;
@@ -134,6 +136,65 @@ fn hyperparameters(
         }
         _ => Err(Error::bug("hyperparameters have no JSON form")),
     }
+}
+
+/// The README.md of each adapter that was measured: the whole change, or as much as a budget allows.
+pub fn write_cards(
+    settings: &StudySettings,
+    folder: &RunFolder,
+    results: &Results,
+    outcomes: &[Outcome<'_>],
+) -> Result<()> {
+    let name = if settings.budget.is_empty() {
+        "adapter"
+    } else {
+        "adapter-within-budget"
+    };
+    for (outcome, measured) in outcomes.iter().zip(&results.arms) {
+        let adapter = arm_folder(folder.path(), &outcome.arm.name, outcome.seed).join(name);
+        let whole = outcome.scale == 1.0 || !settings.budget.is_empty();
+        // Scores kept elsewhere come without the adapter.
+        if whole && adapter.exists() {
+            Card {
+                base: &results.base.id,
+                arm: outcome.arm,
+                seed: outcome.seed,
+                data: &settings.data,
+                training: &outcome.tuned.training,
+                measured: Some(measured),
+            }
+            .write(&adapter)?;
+        }
+    }
+    Ok(())
+}
+
+/// The base's and each arm's samples as lm-evaluation-harness leaves them.
+pub fn write_for_the_harness(
+    folder: &RunFolder,
+    base: &str,
+    before: &[Sample],
+    outcomes: &[Outcome<'_>],
+) -> Result<()> {
+    // A base from a folder is called by its last part: the rest is nobody's business.
+    let base = base
+        .trim_end_matches('/')
+        .rsplit('/')
+        .next()
+        .unwrap_or(base);
+    let tuned = outcomes
+        .iter()
+        .map(|outcome| (outcome.name.as_str(), outcome.after.as_slice()));
+    for (model, samples) in std::iter::once((base, before)).chain(tuned) {
+        let created = &folder.manifest().created;
+        Export {
+            model,
+            created,
+            samples,
+        }
+        .write(&folder.path().join("lm-eval"))?;
+    }
+    Ok(())
 }
 
 /// Every item with what each model said, in the order of the suites.

@@ -102,7 +102,7 @@ const signed = (points) => (points > 0 ? "+" : "") + points.toFixed(1);
 function changes(results) {
   const table = element("table");
   const head = table.createTHead().insertRow();
-  for (const title of ["", "before", "after", "change", "95% interval"]) head.append(element("th", title));
+  for (const title of ["", "before", "after", "change", "95% interval", "items"]) head.append(element("th", title));
   const body = table.createTBody();
   for (const [axis, change] of Object.entries(results.arms[0].axes)) {
     if (!change) continue;
@@ -111,6 +111,7 @@ function changes(results) {
     for (const value of [change.before, change.after]) row.append(element("td", value.toFixed(1)));
     row.append(element("td", signed(change.net_change)));
     row.append(element("td", change.ci95.map(signed).join(" … ")));
+    row.append(element("td", String(change.n)));
   }
   return table;
 }
