@@ -13,8 +13,15 @@ use tokenizers::pre_tokenizers::sequence::Sequence;
 use tokenizers::pre_tokenizers::split::{Split, SplitPattern};
 use tokenizers::{AddedToken, SplitDelimiterBehavior};
 
-/// Tokens that end a turn in the chat formats of the supported families.
-const END_OF_TURN: [&str; 4] = ["<|im_end|>", "<|eot_id|>", "<|end|>", "<|endoftext|>"];
+/// Tokens that end a turn in the chat formats of the supported families. Which of them a model's own
+/// turns end with, its template says ([`Tokenizer::end_turns_as`]).
+const END_OF_TURN: [&str; 5] = [
+    "<|im_end|>",
+    "<|eot_id|>",
+    "<end_of_turn>",
+    "<|end|>",
+    "<|endoftext|>",
+];
 
 /// llama.cpp's type number of control (special) tokens.
 const CONTROL: i64 = 3;
@@ -52,6 +59,16 @@ impl Tokenizer {
         Ok(self.encode_with_offsets(text)?.0)
     }
 
+    /// Tokens of a text that is no chat, begun as the tokenizer itself begins one (Gemma, say, is lost
+    /// without its `<bos>`). A chat template prints such tokens itself.
+    pub fn encode_plain(&self, text: &str) -> Result<Vec<u32>> {
+        let encoding = self
+            .inner
+            .encode(text, true)
+            .map_err(|cause| Error::bug("a text cannot be tokenized").because(cause))?;
+        Ok(encoding.get_ids().to_vec())
+    }
+
     /// Tokens of `text` and the byte range of the text that each stands for.
     pub fn encode_with_offsets(&self, text: &str) -> Result<(Vec<u32>, Vec<Span>)> {
         let encoding = self
@@ -66,6 +83,19 @@ impl Tokenizer {
         self.inner
             .decode(tokens, true)
             .map_err(|cause| Error::bug("tokens cannot be decoded").because(cause))
+    }
+
+    /// Puts the token first among those that stop a reply which `after` has first: what a template
+    /// prints after the words of a turn.
+    pub fn end_turns_as(&mut self, after: &str) -> Result<()> {
+        let tokens = self.encode(after)?;
+        let place = tokens
+            .iter()
+            .find_map(|token| self.stop.iter().position(|stop| stop == token));
+        if let Some(place) = place {
+            self.stop[..=place].rotate_right(1);
+        }
+        Ok(())
     }
 
     fn from_folder(folder: &Path) -> Result<Self> {
@@ -84,7 +114,11 @@ impl Tokenizer {
                 .hint("the file may be truncated: download it again")
         })?;
         let settings = optional_json(&folder.join("tokenizer_config.json"))?;
-        let generation = optional_json(&folder.join("generation_config.json"))?;
+        // As in transformers: where no file says how to generate, the model's own config does.
+        let mut generation = optional_json(&folder.join("generation_config.json"))?;
+        if generation["eos_token_id"].is_null() {
+            generation = optional_json(&folder.join("config.json"))?;
+        }
         let special = |key: &str| {
             let value = &settings[key];
             value
@@ -174,7 +208,10 @@ impl Tokenizer {
         };
         let bos = named("tokenizer.ggml.bos_token_id");
         let eos = named("tokenizer.ggml.eos_token_id");
-        Ok(Self::finish(inner, bos, eos, Vec::new()))
+        let ending = ["tokenizer.ggml.eot_token_id", "tokenizer.ggml.eom_token_id"]
+            .into_iter()
+            .filter_map(|key| u32::try_from(file.integer(key).ok()?).ok());
+        Ok(Self::finish(inner, bos, eos, ending.collect()))
     }
 
     fn finish(
