@@ -228,6 +228,12 @@ impl ModelConfig {
             )
         } else if self.layers.iter().any(|layer| layer.window == Some(0)) {
             "an attention window of 0 tokens sees nothing".to_owned()
+        } else if (self.layers.iter())
+            .any(|layer| layer.rotary.is_some_and(|kind| kind >= self.rotary.len()))
+        {
+            return Err(Error::bug(
+                "a layer has a kind of rotary positions that there is not",
+            ));
         } else if let Some(mistake) = self
             .rotary
             .iter()

@@ -485,3 +485,6 @@ pub(crate) mod golden;
 
 #[cfg(test)]
 mod families;
+
+#[cfg(test)]
+mod gemma3;

@@ -127,6 +127,28 @@ impl GgufFile {
             .collect()
     }
 
+    /// A list of floating-point numbers.
+    pub fn numbers(&self, key: &str) -> Result<Vec<f64>> {
+        let values = self
+            .value(key)?
+            .to_vec()
+            .map_err(|cause| self.wrong_type(key, cause))?;
+        values
+            .iter()
+            .map(|value| {
+                let number = value.to_f32().map(f64::from).or_else(|_| value.to_f64());
+                number.map_err(|cause| self.wrong_type(key, cause))
+            })
+            .collect()
+    }
+
+    /// A truth value.
+    pub fn flag(&self, key: &str) -> Result<bool> {
+        self.value(key)?
+            .to_bool()
+            .map_err(|cause| self.wrong_type(key, cause))
+    }
+
     /// Everything that is no tensor, by its key.
     pub fn metadata(&self) -> BTreeMap<String, Value> {
         self.content.metadata.clone().into_iter().collect()

@@ -16,7 +16,9 @@ pub(super) fn read(value: &Value) -> Result<ModelConfig> {
             .hint("supported: its text models (`gemma3_text`: 270M, 1B), and GGUF files of the others"));
     }
     Family::named(architecture).map_err(|error| error.field("model_type"))?;
-    if !value["quantization_config"].is_null() {
+    // Folders that transformers saved of a GGUF file keep its mark, and floats.
+    let quantized = &value["quantization_config"];
+    if !quantized.is_null() && quantized["quant_method"] != "gguf" {
         return Err(refused(
             "quantization_config",
             "quantized safetensors are not supported",

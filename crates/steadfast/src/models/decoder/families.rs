@@ -458,3 +458,49 @@ fn moments_know_every_layer_by_the_input_it_reads() -> Result<()> {
     }
     Ok(())
 }
+
+#[test]
+fn another_device_takes_the_plain_shape_and_names_what_it_refuses() -> Result<()> {
+    use crate::models::AcceleratedDecoder;
+    use crate::models::network::Network;
+    for case in &golden().cases {
+        let decoder = case.decoder()?;
+        match AcceleratedDecoder::new(&decoder, &Device::Cpu) {
+            Ok(accelerated) => {
+                assert_eq!(case.name, "llama3");
+                let loss = accelerated.loss(&case.batch(), &case.adapter(&decoder))?;
+                assert!((loss - case.loss).abs() < 1e-5 * case.loss, "{loss}");
+            }
+            Err(error) => {
+                assert_ne!(case.name, "llama3", "{error}");
+                assert!(error.hint.is_some(), "{error}");
+            }
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn a_part_of_a_joined_layer_cannot_be_targeted() -> Result<()> {
+    use crate::methods::low_rank::Form;
+    use crate::settings::{Hyperparameters, Length, MethodName};
+    let mut settings = Hyperparameters::defaults(MethodName::Lora, Length::Steps(1));
+    for (name, target, said) in [
+        ("phi3", "q_proj", "`qkv_proj`"),
+        ("phi3", "up_proj", "`gate_up_proj`"),
+        ("gpt-neox", "v_proj", "`query_key_value`"),
+        ("gpt-neox", "gate_proj", "none of the layers"),
+    ] {
+        let case = golden().cases.iter().find(|case| case.name == name);
+        let decoder = case.expect("a known case").decoder()?;
+        settings.targets = vec![target.to_owned()];
+        let error = Form::new(&decoder, &settings).expect_err("a part is targeted");
+        assert!(
+            error.message.contains(said) && error.hint.is_some(),
+            "{error}"
+        );
+        settings.targets = vec!["down_proj".to_owned(), "o_proj".to_owned()];
+        assert_eq!(Form::new(&decoder, &settings)?.modules.len(), 8);
+    }
+    Ok(())
+}
