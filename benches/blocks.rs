@@ -5,13 +5,14 @@
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use std::hint::black_box;
 use steadfast::conversations::packing::Beginning;
-use steadfast::models::blocks::attention::{self, Heads, Outcome, Prefix, Segment};
+use steadfast::models::blocks::attention::{self, Attention, Heads, Outcome, Prefix, Segment};
 use steadfast::models::blocks::buffers::Pool;
+use steadfast::models::blocks::gated::{Activation, Unit};
+use steadfast::models::blocks::norm;
 use steadfast::models::blocks::product::whole_mut;
 use steadfast::models::blocks::tiles::{
     Back, Panels, Rows, Through, across, add_gram, back, through,
 };
-use steadfast::models::blocks::{gated, norm};
 
 const ROWS: usize = 1024;
 const HIDDEN: usize = 576;
@@ -87,7 +88,9 @@ fn attending(criterion: &mut Criterion) {
         query: 9,
         key_value: 3,
         size: 64,
+        interleaved: false,
     };
+    let plain = Attention::plain(heads);
     let mut group = criterion.benchmark_group("attention");
     group.throughput(Throughput::Elements(ROWS as u64));
     let shared = wave(ROWS * heads.width());
@@ -107,7 +110,7 @@ fn attending(criterion: &mut Criterion) {
         group.bench_function(format!("forward, sequences of {length}"), |bencher| {
             bencher.iter(|| {
                 attention::forward(
-                    heads,
+                    &plain,
                     black_box(&shared),
                     &segments,
                     &mut output,
@@ -123,7 +126,7 @@ fn attending(criterion: &mut Criterion) {
                     gradient: &gradient_output,
                 };
                 attention::backward(
-                    heads,
+                    &plain,
                     black_box(&shared),
                     &lengths,
                     Beginning::default(),
@@ -145,15 +148,16 @@ fn element_wise(criterion: &mut Criterion) {
     let mut normed = vec![0.0; ROWS * HIDDEN];
     let mut activated = vec![0.0; ROWS * INTERMEDIATE];
     let mut gradient = vec![0.0; ROWS * 2 * INTERMEDIATE];
+    let swiglu = Unit::Gated(Activation::Silu);
     group.bench_function("norm forward", |bencher| {
         bencher.iter(|| norm::forward(black_box(&x), &weight, 1e-5, &mut normed));
     });
     group.bench_function("gated forward", |bencher| {
-        bencher.iter(|| gated::forward(black_box(&gate_up), INTERMEDIATE, &mut activated));
+        bencher.iter(|| swiglu.forward(black_box(&gate_up), INTERMEDIATE, &mut activated));
     });
     group.bench_function("gated backward", |bencher| {
         bencher.iter(|| {
-            gated::backward(
+            swiglu.backward(
                 black_box(&gate_up),
                 INTERMEDIATE,
                 &gradient_y,

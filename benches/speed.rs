@@ -366,7 +366,7 @@ fn products(model: &LanguageModel, rows: usize) -> Outcome<Value> {
             "linear": work / rows - head,
             "head": head,
             "adapter_of_rank_16": 16 * sides,
-            "attention": 2 * config.heads * config.head_size * config.layers,
+            "attention": 2 * config.heads * config.head_size * config.layers.len(),
         },
     }))
 }

@@ -5,14 +5,23 @@ use crate::output;
 use clap::Args;
 use serde::Serialize;
 use std::path::{Path, PathBuf};
+use steadfast::models::families;
 use steadfast::models::resolve::{DEFAULT_BASE, default_base_path};
 use steadfast::{Error, Result};
 
 /// The flags of `models`.
 #[derive(Args, Debug)]
-#[command(after_help = "Example:\n  steadfast models --json\n\n\
-        A model is named by a folder, a GGUF file or a Hub id. Hub models are listed from HF_HOME.")]
+#[command(after_help = help())]
 pub struct Arguments {}
+
+fn help() -> String {
+    format!(
+        "Example:\n  steadfast models --json\n\n\
+        A model is named by a folder, a GGUF file or a Hub id. Hub models are listed from HF_HOME.\n\n\
+        Supported architectures: {}.",
+        families::supported()
+    )
+}
 
 #[derive(Serialize)]
 struct Model {

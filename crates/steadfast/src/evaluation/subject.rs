@@ -59,7 +59,7 @@ impl LocalSubject<'_> {
     fn tokens(&self, prompt: &Prompt) -> Result<Vec<u32>> {
         let tokens = match prompt {
             Prompt::Chat(messages) => tokens::prompt(self.model, messages)?,
-            Prompt::Text(text) => self.model.tokenizer.encode(text)?,
+            Prompt::Text(text) => self.model.tokenizer.encode_plain(text)?,
         };
         if tokens.is_empty() {
             return Err(Error::user("an item has an empty prompt")
@@ -78,7 +78,7 @@ impl LocalSubject<'_> {
         let tokens = match prompt {
             Prompt::Chat(_) => tokenizer.encode(text)?,
             Prompt::Text(start) => {
-                let whole = tokenizer.encode(&format!("{start}{text}"))?;
+                let whole = tokenizer.encode_plain(&format!("{start}{text}"))?;
                 whole.get(before..).unwrap_or_default().to_vec()
             }
         };

@@ -16,7 +16,7 @@ pub fn full(decoder: &Decoder, settings: &Hyperparameters, seed: u64) -> Result<
     let form = Form {
         rank: 1,
         alpha: 1.0,
-        ..Form::new(decoder, settings)
+        ..Form::new(decoder, settings)?
     };
     let mut identities = Identities::default();
     let mut sites = BTreeMap::new();

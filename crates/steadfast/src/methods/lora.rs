@@ -53,7 +53,7 @@ fn built(
     penalty: f64,
     site: impl Fn(&str, Tensor) -> Result<Site>,
 ) -> Result<Adapting> {
-    let form = Form::new(decoder, settings);
+    let form = Form::new(decoder, settings)?;
     let sites: BTreeMap<String, Site> = form
         .modules
         .iter()

@@ -6,6 +6,7 @@ use super::{Method, Parameters, Penalty};
 use crate::digest;
 use crate::models::adapter::{Adapter, AdapterGradients, LowRank};
 use crate::models::decoder::Decoder;
+use crate::models::families::work_of;
 use crate::settings::arm::Hyperparameters;
 use crate::{Error, Result};
 use candle_core::{Device, Tensor};
@@ -28,22 +29,43 @@ pub struct Form {
 }
 
 impl Form {
-    /// The linear layers of `decoder` that the hyperparameters target.
-    pub fn new(decoder: &Decoder, settings: &Hyperparameters) -> Self {
-        let modules = decoder
-            .linear_paths()
-            .into_iter()
-            .filter(|path| {
-                let name = path.rsplit('.').next().unwrap_or_default();
-                settings.targets.iter().any(|target| target == name)
-            })
-            .collect();
-        Self {
+    /// The linear layers of `decoder` that the hyperparameters target, by the Llama family's names of
+    /// their work: other families have other names, or one layer for several of these.
+    ///
+    /// # Errors
+    /// None is targeted, or a part of what one layer does.
+    pub fn new(decoder: &Decoder, settings: &Hyperparameters) -> Result<Self> {
+        let targeted = |work: &str| settings.targets.iter().any(|target| target == work);
+        let mut modules = Vec::new();
+        for path in decoder.linear_paths() {
+            let name = path.rsplit('.').next().unwrap_or_default();
+            let work = work_of(name);
+            let wanted = work.iter().filter(|work| targeted(work)).count();
+            if wanted > 0 && wanted < work.len() {
+                return Err(Error::user(format!(
+                    "this model's `{name}` is {} in one, and only a part of them is to be adapted",
+                    work.join(", ")
+                ))
+                .field("targets")
+                .hint("target all of them or none, say by `attention` or `mlp`"));
+            }
+            if wanted > 0 {
+                modules.push(path);
+            }
+        }
+        if modules.is_empty() {
+            return Err(
+                Error::user("this model has none of the layers that are to be adapted")
+                    .field("targets")
+                    .hint("targets = [\"all\"] adapts every linear layer"),
+            );
+        }
+        Ok(Self {
             modules,
             rank: settings.rank,
             alpha: settings.alpha,
             rank_stabilized: settings.rank_stabilized,
-        }
+        })
     }
 
     /// s in ΔW = s·B·A.

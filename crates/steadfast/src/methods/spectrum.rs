@@ -95,7 +95,7 @@ fn built(
     seed: u64,
     site: impl Fn(&Form, &str) -> Result<Site> + Sync,
 ) -> Result<Adapting> {
-    let form = Form::new(decoder, settings);
+    let form = Form::new(decoder, settings)?;
     let sites: BTreeMap<String, Site> = form
         .modules
         .par_iter()

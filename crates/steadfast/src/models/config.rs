@@ -1,21 +1,37 @@
-//! The shape of a decoder of the Llama family, from `config.json` or GGUF metadata.
+//! What a decoder is made of, from a model's `config.json` or the metadata of a GGUF file.
+//!
+//! One decoder serves all families: every trait in which they differ is a field here.
 
+mod gguf;
+mod json;
+mod rotary;
+
+use super::blocks::gated::{Activation, Unit};
+use super::families::Family;
 use super::gguf::GgufFile;
 use crate::{Error, Result};
-use serde::{Deserialize, Serialize};
+pub use rotary::{RotaryConfig, Scaling};
+use serde::Serialize;
 use std::path::Path;
 
+/// More than any model has; what lies above is damage, and would only fail later and worse.
+const MOST_WIDTH: usize = 1 << 20;
+const MOST_LAYERS: usize = 1 << 10;
+const MOST_TOKENS: usize = 1 << 24;
+/// Positions are counted in 32 bits, and an f32 angle says nothing beyond.
+const MOST_CONTEXT: usize = 1 << 24;
+
 /// Everything the decoder needs to know.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct ModelConfig {
-    /// `llama` for now; others are refused by name.
+    /// transformers' `model_type`; it decides the names of the tensors.
     pub architecture: String,
     /// Width of the residual stream.
     pub hidden_size: usize,
-    /// Width of the gated feed-forward block.
+    /// Width of the feed-forward block.
     pub intermediate_size: usize,
-    /// Number of layers.
-    pub layers: usize,
+    /// What each layer has of its own.
+    pub layers: Vec<LayerConfig>,
     /// Query heads.
     pub heads: usize,
     /// Key and value heads.
@@ -26,38 +42,116 @@ pub struct ModelConfig {
     pub vocabulary: usize,
     /// Longest context the model was trained for.
     pub context: usize,
-    /// Base of the rotary frequencies.
-    pub rope_theta: f64,
-    /// Added to the mean square before the root.
-    pub norm_epsilon: f64,
+    /// The kinds of rotary positions; a layer has one of them or none.
+    pub rotary: Vec<RotaryConfig>,
+    /// Every norm.
+    pub norm: NormConfig,
+    /// What of queries and keys is normed.
+    pub query_key_norm: QueryKeyNorm,
+    /// Which linear layers have a bias.
+    pub biases: Biases,
+    /// The feed-forward block's unit.
+    pub unit: Unit,
+    /// Attention and feed-forward block read the same state, and both are added to it.
+    pub parallel: bool,
+    /// Queries, keys and values of each head lie side by side in one layer's output.
+    pub interleaved: bool,
+    /// Embeddings are multiplied by this.
+    pub embedding_scale: f64,
+    /// Scores are divided by its root; the head size where absent.
+    pub query_scalar: Option<f64>,
+    /// Scores are cap·tanh(score/cap).
+    pub attention_cap: Option<f64>,
+    /// Logits are cap·tanh(logit/cap).
+    pub logit_cap: Option<f64>,
     /// The output head is the embedding.
     pub tied_embeddings: bool,
 }
 
-/// `config.json`, as far as the decoder reads it.
-#[derive(Deserialize)]
-struct Raw {
-    model_type: String,
-    hidden_size: usize,
-    intermediate_size: usize,
-    num_hidden_layers: usize,
-    num_attention_heads: usize,
-    num_key_value_heads: Option<usize>,
-    head_dim: Option<usize>,
-    vocab_size: usize,
-    max_position_embeddings: usize,
-    rope_theta: Option<f64>,
-    /// transformers 5 moved the base in here.
-    rope_parameters: Option<serde_json::Value>,
-    rope_scaling: Option<serde_json::Value>,
-    rms_norm_eps: f64,
-    #[serde(default)]
-    tie_word_embeddings: bool,
-    #[serde(default)]
-    attention_bias: bool,
-    #[serde(default)]
-    mlp_bias: bool,
-    hidden_act: Option<String>,
+/// What one layer has of its own.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct LayerConfig {
+    /// Which of [`ModelConfig::rotary`] turns its queries and keys.
+    pub rotary: Option<usize>,
+    /// Most keys that a query sees, its own included.
+    pub window: Option<usize>,
+}
+
+/// How states are normed.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct NormConfig {
+    /// What is taken out of the states.
+    pub kind: NormKind,
+    /// Added to the mean square before the root.
+    pub epsilon: f64,
+    /// Added to the weight: 1 where files hold its distance from 1.
+    pub offset: f64,
+}
+
+/// What a norm takes out of states.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum NormKind {
+    /// Their root mean square.
+    RootMeanSquare,
+    /// Their mean and their deviation; such norms have a bias.
+    Layer,
+}
+
+/// What of queries and keys is normed before they are turned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum QueryKeyNorm {
+    /// Nothing.
+    None,
+    /// Each head by itself.
+    Head,
+    /// All heads together.
+    Whole,
+}
+
+/// Which linear layers have a bias.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Biases {
+    /// q, k and v.
+    pub queries_keys_values: bool,
+    /// Attention's output.
+    pub output: bool,
+    /// Gate, up and down.
+    pub feed_forward: bool,
+}
+
+impl Default for ModelConfig {
+    /// A Llama without any size, to be filled in.
+    fn default() -> Self {
+        Self {
+            architecture: "llama".into(),
+            hidden_size: 0,
+            intermediate_size: 0,
+            layers: Vec::new(),
+            heads: 0,
+            key_value_heads: 0,
+            head_size: 0,
+            vocabulary: 0,
+            context: 0,
+            rotary: Vec::new(),
+            norm: NormConfig {
+                kind: NormKind::RootMeanSquare,
+                epsilon: 1e-5,
+                offset: 0.0,
+            },
+            query_key_norm: QueryKeyNorm::None,
+            biases: Biases::default(),
+            unit: Unit::Gated(Activation::Silu),
+            parallel: false,
+            interleaved: false,
+            embedding_scale: 1.0,
+            query_scalar: None,
+            attention_cap: None,
+            logit_cap: None,
+            tied_embeddings: false,
+        }
+    }
 }
 
 impl ModelConfig {
@@ -66,7 +160,7 @@ impl ModelConfig {
         let config = if path.is_dir() {
             Self::from_json(&path.join("config.json"))?
         } else {
-            Self::from_gguf(&GgufFile::open(path)?)?
+            gguf::read(&GgufFile::open(path)?)?
         };
         config.check().map_err(|error| error.at(path))?;
         Ok(config)
@@ -83,130 +177,69 @@ impl ModelConfig {
                 .line(cause.line())
                 .because(cause)
         })?;
-        supported(value["model_type"].as_str().unwrap_or("?"))
-            .map_err(|error| error.at(path).field("model_type"))?;
-        let raw: Raw = serde_json::from_value(value).map_err(|cause| {
-            Error::user("the model's config lacks a field or has one of the wrong type")
-                .at(path)
-                .because(cause)
-                .hint("download config.json again from where the model comes from")
-        })?;
-        let refuse = |field: &str, message: &str| {
-            Err(Error::user(message.to_owned()).at(path).field(field).hint(
-                "supported: the Llama architecture without biases, SiLU, plain rotary positions",
-            ))
-        };
-        if raw.attention_bias || raw.mlp_bias {
-            return refuse(
-                "attention_bias",
-                "biases in linear layers are not supported",
-            );
-        }
-        if raw.hidden_act.as_deref().is_some_and(|act| act != "silu") {
-            return refuse("hidden_act", "this activation is not supported");
-        }
-        let rope = raw
-            .rope_parameters
-            .as_ref()
-            .unwrap_or(&serde_json::Value::Null);
-        let scaling = raw
-            .rope_scaling
-            .as_ref()
-            .filter(|value| !value.is_null())
-            .or(raw.rope_parameters.as_ref())
-            .and_then(|value| value["rope_type"].as_str().or(value["type"].as_str()))
-            .is_some_and(|kind| kind != "default");
-        if scaling {
-            return refuse("rope_scaling", "scaled rotary positions are not supported");
-        }
-        if raw.num_attention_heads == 0 {
-            return refuse("num_attention_heads", "the model has no attention heads");
-        }
-        Ok(Self {
-            architecture: raw.model_type,
-            hidden_size: raw.hidden_size,
-            intermediate_size: raw.intermediate_size,
-            layers: raw.num_hidden_layers,
-            heads: raw.num_attention_heads,
-            key_value_heads: raw.num_key_value_heads.unwrap_or(raw.num_attention_heads),
-            head_size: raw
-                .head_dim
-                .unwrap_or(raw.hidden_size / raw.num_attention_heads),
-            vocabulary: raw.vocab_size,
-            context: raw.max_position_embeddings,
-            rope_theta: raw
-                .rope_theta
-                .or(rope["rope_theta"].as_f64())
-                .unwrap_or(10_000.0),
-            norm_epsilon: raw.rms_norm_eps,
-            tied_embeddings: raw.tie_word_embeddings,
-        })
+        json::read(&value).map_err(|error| error.at(path))
     }
 
-    fn from_gguf(file: &GgufFile) -> Result<Self> {
-        let architecture = file.text("general.architecture")?;
-        supported(architecture)
-            .map_err(|error| error.at(file.path()).field("general.architecture"))?;
-        let integer = |key: &str| file.integer(&format!("{architecture}.{key}"));
-        let number = |key: &str| file.number(&format!("{architecture}.{key}"));
-        let heads = integer("attention.head_count")?;
-        if heads == 0 {
-            return Err(Error::user("the model has no attention heads").at(file.path()));
-        }
-        let hidden_size = integer("embedding_length")?;
-        let Some(&[vocabulary, _]) = file.shape("token_embd.weight") else {
-            return Err(
-                Error::user("the GGUF file has no embedding of two dimensions")
-                    .at(file.path())
-                    .field("token_embd.weight")
-                    .hint("vocabulary-only files hold no model: download the whole one"),
-            );
-        };
-        if file.has_tensor("rope_freqs.weight")
-            || file.has(&format!("{architecture}.rope.scaling.type"))
-        {
-            return Err(Error::user("scaled rotary positions are not supported")
-                .at(file.path())
-                .hint("supported: the Llama architecture with plain rotary positions"));
-        }
-        Ok(Self {
-            architecture: architecture.to_owned(),
-            hidden_size,
-            intermediate_size: integer("feed_forward_length")?,
-            layers: integer("block_count")?,
-            heads,
-            key_value_heads: integer("attention.head_count_kv").unwrap_or(heads),
-            head_size: integer("attention.key_length").unwrap_or(hidden_size / heads),
-            vocabulary,
-            context: integer("context_length")?,
-            rope_theta: number("rope.freq_base").unwrap_or(10_000.0),
-            norm_epsilon: number("attention.layer_norm_rms_epsilon")?,
-            tied_embeddings: !file.has_tensor("output.weight"),
-        })
+    /// The family, by the architecture.
+    pub fn family(&self) -> Result<&'static Family> {
+        Family::named(&self.architecture)
     }
 
     /// What cannot belong to a model of a supported kind is refused before anything is allocated.
     pub fn check(&self) -> Result<()> {
-        supported(&self.architecture)?;
-        let positive = [
-            self.hidden_size,
-            self.intermediate_size,
-            self.layers,
-            self.heads,
-            self.key_value_heads,
-            self.head_size,
-            self.vocabulary,
-            self.context,
+        self.family()?;
+        let widths = [
+            ("the hidden size", self.hidden_size, MOST_WIDTH),
+            ("the intermediate size", self.intermediate_size, MOST_WIDTH),
+            ("the number of layers", self.layers.len(), MOST_LAYERS),
+            ("the number of heads", self.heads, MOST_WIDTH),
+            ("the number of key heads", self.key_value_heads, MOST_WIDTH),
+            ("the head size", self.head_size, MOST_WIDTH),
+            (
+                "the width of all heads",
+                self.heads.saturating_mul(self.head_size),
+                MOST_WIDTH,
+            ),
+            ("the vocabulary", self.vocabulary, MOST_TOKENS),
+            ("the context", self.context, MOST_CONTEXT),
         ];
-        let mistake = if positive.contains(&0) {
-            "a dimension of the model is 0".to_owned()
+        let positive = [
+            ("the norm's epsilon", Some(self.norm.epsilon)),
+            ("the scale of the embedding", Some(self.embedding_scale)),
+            ("query_pre_attn_scalar", self.query_scalar),
+            ("the cap of attention scores", self.attention_cap),
+            ("the cap of logits", self.logit_cap),
+        ];
+        let unsound = |value: f64| !value.is_finite() || value <= 0.0;
+        let mistake = if let Some((what, value, most)) = widths
+            .iter()
+            .find(|(_, value, most)| value == &0 || value > most)
+        {
+            format!("{what} is {value}, not 1 to {most}")
+        } else if let Some((what, Some(value))) = positive
+            .iter()
+            .find(|(_, value)| value.is_some_and(unsound))
+        {
+            format!("{what} is {value}, not a positive number")
         } else if !self.heads.is_multiple_of(self.key_value_heads) {
             format!(
                 "{} query heads do not share {} key heads evenly",
                 self.heads, self.key_value_heads
             )
-        } else if !self.head_size.is_multiple_of(2) {
-            "the head size is odd: rotary positions need pairs".to_owned()
+        } else if self.layers.iter().any(|layer| layer.window == Some(0)) {
+            "an attention window of 0 tokens sees nothing".to_owned()
+        } else if (self.layers.iter())
+            .any(|layer| layer.rotary.is_some_and(|kind| kind >= self.rotary.len()))
+        {
+            return Err(Error::bug(
+                "a layer has a kind of rotary positions that there is not",
+            ));
+        } else if let Some(mistake) = self
+            .rotary
+            .iter()
+            .find_map(|rotary| rotary.mistake(self.head_size))
+        {
+            mistake
         } else {
             return Ok(());
         };
@@ -215,14 +248,5 @@ impl ModelConfig {
     }
 }
 
-fn supported(architecture: &str) -> Result<()> {
-    if architecture == "llama" {
-        return Ok(());
-    }
-    Err(Error::user(format!(
-        "the architecture `{architecture}` is not supported"
-    ))
-    .hint(
-        "supported architectures: llama (Llama 2/3, SmolLM2, TinyLlama and others of that shape)",
-    ))
-}
+#[cfg(test)]
+mod tests;

@@ -1,4 +1,6 @@
-//! The Llama-family decoder over packed sequences: forward, and backward for adapters.
+//! The decoder over packed sequences: forward, and backward for adapters.
+//!
+//! One network serves all families: what each of its parts is, the configuration says.
 //!
 //! Sequences lie end to end, so a batch has no padding and a pass costs what its tokens cost. The
 //! weights are frozen and never on a tape: the backward is written out, layer by layer, and computes
@@ -12,7 +14,7 @@ use super::blocks::frozen::Frozen;
 use super::blocks::head::Head;
 use super::blocks::layer::{Context, KeptLayer, Layer, Pass};
 use super::blocks::linear::BorrowedAdapter;
-use super::blocks::norm;
+use super::blocks::norm::Norm;
 use super::blocks::rotary::Rotary;
 use super::config::ModelConfig;
 use super::weights::Weights;
@@ -22,8 +24,8 @@ use caches::Caches;
 use candle_core::{Device, Tensor};
 use rows::{check_tokens, offsets, positions};
 use std::collections::BTreeMap;
-use taker::Taker;
 
+mod build;
 mod caches;
 pub(super) mod rows;
 mod taker;
@@ -41,14 +43,19 @@ pub struct Decoder {
     hidden_size: usize,
     pub(super) vocabulary: usize,
     pub(super) context: usize,
-    pub(super) epsilon: f64,
     pub(super) embedding: Tensor,
+    /// What embeddings are multiplied by.
+    pub(super) embedding_scale: f32,
     pub(super) layers: Vec<Layer>,
-    pub(super) norm: Tensor,
+    /// What the module paths of the layers begin with.
+    pub(super) layers_path: &'static str,
+    pub(super) norm: Norm,
     pub(super) head: Tensor,
+    /// Logits are held within ±cap.
+    pub(super) logit_cap: Option<f32>,
     /// The head is the embedding.
     pub(super) tied: bool,
-    pub(super) rotary: Rotary,
+    pub(super) rotary: Vec<Rotary>,
     /// Layers whose activations wait for the backward; those of the rest are computed anew.
     kept_layers: usize,
     shapes: BTreeMap<String, (usize, usize)>,
@@ -84,84 +91,31 @@ impl Decoder {
                 "the decoder's own weights stay on the CPU; AcceleratedDecoder copies them elsewhere",
             ));
         }
-        let heads = Heads {
-            query: config.heads,
-            key_value: config.key_value_heads,
-            size: config.head_size,
-        };
-        let (hidden, intermediate) = (config.hidden_size, config.intermediate_size);
-        let mut taker = Taker { weights };
-        let table = [config.vocabulary, hidden];
-        let embedding = taker.take("model.embed_tokens.weight", &table)?;
-        let head = if config.tied_embeddings {
-            taker.weights.remove("lm_head.weight");
-            embedding.clone()
-        } else {
-            taker.take("lm_head.weight", &table)?
-        };
-        let norm = taker.take("model.norm.weight", &[hidden])?;
-        let mut layers = Vec::with_capacity(config.layers);
-        for index in 0..config.layers {
-            let layer = format!("model.layers.{index}");
-            let key_value = heads.key_value * heads.size;
-            let queries_keys_values = [
-                ("self_attn.q_proj", heads.query_width()),
-                ("self_attn.k_proj", key_value),
-                ("self_attn.v_proj", key_value),
-            ];
-            layers.push(Layer {
-                attention_norm: taker
-                    .take(&format!("{layer}.input_layernorm.weight"), &[hidden])?,
-                queries_keys_values: taker.group(&layer, hidden, &queries_keys_values)?,
-                output: taker.group(
-                    &layer,
-                    heads.query_width(),
-                    &[("self_attn.o_proj", hidden)],
-                )?,
-                feed_forward_norm: taker.take(
-                    &format!("{layer}.post_attention_layernorm.weight"),
-                    &[hidden],
-                )?,
-                gate_up: taker.group(
-                    &layer,
-                    hidden,
-                    &[
-                        ("mlp.gate_proj", intermediate),
-                        ("mlp.up_proj", intermediate),
-                    ],
-                )?,
-                down: taker.group(&layer, intermediate, &[("mlp.down_proj", hidden)])?,
-            });
-        }
-        // Older checkpoints store the rotary frequencies, which the configuration already gives.
-        if let Some(name) = taker
-            .weights
-            .keys()
-            .find(|name| !name.ends_with("rotary_emb.inv_freq"))
-        {
-            return Err(Error::user(format!(
-                "the model has a tensor `{name}` that this network does not use"
-            ))
-            .hint("use a model of the Llama family without biases"));
-        }
+        let parts = build::parts(config, weights)?;
         let mut shapes = BTreeMap::new();
-        for group in layers.iter().flat_map(Layer::groups) {
+        for group in parts.layers.iter().flat_map(Layer::groups) {
             for part in &group.parts {
                 shapes.insert(part.path.clone(), (part.outputs, group.inputs));
             }
         }
         Ok(Self {
-            heads,
-            hidden_size: hidden,
+            heads: build::heads(config),
+            hidden_size: config.hidden_size,
             vocabulary: config.vocabulary,
             context: config.context,
-            epsilon: config.norm_epsilon,
-            embedding,
-            layers,
-            norm,
-            head,
+            embedding: parts.embedding,
+            embedding_scale: config.embedding_scale as f32,
+            layers: parts.layers,
+            layers_path: config.family()?.names.layers,
+            norm: parts.norm,
+            head: parts.head,
+            logit_cap: config.logit_cap.map(|cap| cap as f32),
             tied: config.tied_embeddings,
-            rotary: Rotary::new(config.context, config.head_size, config.rope_theta),
+            rotary: config
+                .rotary
+                .iter()
+                .map(|kind| Rotary::new(kind.frequencies()))
+                .collect(),
             kept_layers: usize::MAX,
             shapes,
             pool: Pool::default(),
@@ -241,6 +195,11 @@ impl Decoder {
             let place = token as usize * self.hidden_size;
             state.copy_from_slice(&embedding[place..place + self.hidden_size]);
         }
+        if self.embedding_scale != 1.0 {
+            for state in states.iter_mut() {
+                *state *= self.embedding_scale;
+            }
+        }
         Ok(states)
     }
 
@@ -294,10 +253,9 @@ impl Decoder {
         beginning: Beginning,
         adapter: &'a BorrowedAdapter<'a>,
     ) -> Pass<'a> {
+        let most = positions.iter().max().map_or(0, |&last| last as usize + 1);
         Pass {
-            heads: self.heads,
-            rotary: &self.rotary,
-            epsilon: self.epsilon,
+            rotary: self.rotary.iter().map(|kind| kind.tables(most)).collect(),
             positions,
             lengths,
             beginning,
@@ -308,7 +266,7 @@ impl Decoder {
 
     fn final_norm(&self, states: &[f32]) -> Result<Tensor> {
         let mut normed = vec![0.0; states.len()];
-        norm::forward(states, &Floats::of(&self.norm)?, self.epsilon, &mut normed);
+        self.norm.forward(states, &mut normed)?;
         let rows = states.len() / self.hidden_size;
         Ok(Tensor::from_vec(
             normed,
@@ -412,15 +370,14 @@ impl Decoder {
         }
         let mut gradients = AdapterGradients::new();
         let trains: Vec<bool> = (0..self.layers.len())
-            .map(|index| adapter.trains_under(&format!("model.layers.{index}.")))
+            .map(|index| adapter.trains_under(&format!("{}.{index}.", self.layers_path)))
             .collect();
         let Some(lowest) = trains.iter().position(|&trains| trains) else {
             return Ok(gradients);
         };
         let mut flowing = self.pool.take(gradient.len());
         flowing.fill(0.0);
-        let weight = Floats::of(&self.norm)?;
-        norm::backward(&kept.last, &weight, self.epsilon, &gradient, &mut flowing);
+        self.norm.backward(&kept.last, &gradient, &mut flowing)?;
         drop(kept.last);
         let layers = self.layers.iter().zip(kept.layers).enumerate();
         for (index, (layer, kept)) in layers.skip(lowest).rev() {
@@ -451,6 +408,7 @@ impl Decoder {
         work(Head {
             weight: &weight,
             width: self.hidden_size,
+            cap: self.logit_cap,
             pool: &self.pool,
         })
     }
@@ -524,3 +482,9 @@ pub(crate) mod tests;
 
 #[cfg(test)]
 pub(crate) mod golden;
+
+#[cfg(test)]
+mod families;
+
+#[cfg(test)]
+mod gemma3;

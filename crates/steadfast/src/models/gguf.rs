@@ -1,5 +1,6 @@
 //! GGUF files: metadata and dequantized tensors, under transformers' names and layout.
 
+use super::families;
 use crate::{Error, Result};
 use candle_core::Tensor;
 use candle_core::quantized::gguf_file::{Content, Value};
@@ -126,6 +127,28 @@ impl GgufFile {
             .collect()
     }
 
+    /// A list of floating-point numbers.
+    pub fn numbers(&self, key: &str) -> Result<Vec<f64>> {
+        let values = self
+            .value(key)?
+            .to_vec()
+            .map_err(|cause| self.wrong_type(key, cause))?;
+        values
+            .iter()
+            .map(|value| {
+                let number = value.to_f32().map(f64::from).or_else(|_| value.to_f64());
+                number.map_err(|cause| self.wrong_type(key, cause))
+            })
+            .collect()
+    }
+
+    /// A truth value.
+    pub fn flag(&self, key: &str) -> Result<bool> {
+        self.value(key)?
+            .to_bool()
+            .map_err(|cause| self.wrong_type(key, cause))
+    }
+
     /// Everything that is no tensor, by its key.
     pub fn metadata(&self) -> BTreeMap<String, Value> {
         self.content.metadata.clone().into_iter().collect()
@@ -180,8 +203,39 @@ impl GgufFile {
     }
 }
 
-/// transformers' name of a GGUF tensor of the Llama family; `None` for tensors that it has no use for.
-pub fn transformers_name(name: &str) -> Option<String> {
+/// llama.cpp's names of the architectures whose files are read, and transformers' names of them.
+const ARCHITECTURES: [(&str, &str); 4] = [
+    ("llama", "llama"),
+    ("qwen2", "qwen2"),
+    ("qwen3", "qwen3"),
+    ("gemma3", "gemma3_text"),
+];
+
+/// transformers' `model_type` of an architecture of llama.cpp's.
+///
+/// # Errors
+/// Files of that architecture are not read.
+pub fn family_of(architecture: &str) -> Result<&'static str> {
+    ARCHITECTURES
+        .iter()
+        .find(|(name, _)| *name == architecture)
+        .map(|(_, family)| *family)
+        .ok_or_else(|| {
+            let known: Vec<&str> = ARCHITECTURES.iter().map(|(name, _)| *name).collect();
+            Error::user(format!(
+                "the architecture `{architecture}` is not supported in a GGUF file"
+            ))
+            .hint(format!(
+                "supported in GGUF files: {}; in folders with safetensors: {}",
+                known.join(", "),
+                families::supported()
+            ))
+        })
+}
+
+/// transformers' name of a tensor in a GGUF file of that architecture; `None` for tensors that it has
+/// no use for.
+pub fn transformers_name(architecture: &str, name: &str) -> Option<String> {
     let whole = match name {
         "token_embd.weight" => Some("model.embed_tokens.weight"),
         "output_norm.weight" => Some("model.norm.weight"),
@@ -192,9 +246,15 @@ pub fn transformers_name(name: &str) -> Option<String> {
         return Some(whole.to_owned());
     }
     let (layer, part) = name.strip_prefix("blk.")?.split_once('.')?;
-    let part = match part.strip_suffix(".weight")? {
+    let (part, kind) = part.rsplit_once('.')?;
+    let part = match part {
         "attn_norm" => "input_layernorm",
+        "ffn_norm" if architecture == "gemma3" => "pre_feedforward_layernorm",
         "ffn_norm" => "post_attention_layernorm",
+        "post_attention_norm" => "post_attention_layernorm",
+        "post_ffw_norm" => "post_feedforward_layernorm",
+        "attn_q_norm" => "self_attn.q_norm",
+        "attn_k_norm" => "self_attn.k_norm",
         "attn_q" => "self_attn.q_proj",
         "attn_k" => "self_attn.k_proj",
         "attn_v" => "self_attn.v_proj",
@@ -204,7 +264,26 @@ pub fn transformers_name(name: &str) -> Option<String> {
         "ffn_down" => "mlp.down_proj",
         _ => return None,
     };
-    Some(format!("model.layers.{layer}.{part}.weight"))
+    matches!(kind, "weight" | "bias").then(|| format!("model.layers.{layer}.{part}.{kind}"))
+}
+
+/// The heads by which the rows of a tensor (transformers' name) are interleaved, if they are.
+pub fn interleaved_heads(
+    architecture: &str,
+    name: &str,
+    heads: usize,
+    key_value_heads: usize,
+) -> Option<usize> {
+    match name.rsplit('.').nth(1) {
+        Some("q_proj") if architecture == "llama" => Some(heads),
+        Some("k_proj") if architecture == "llama" => Some(key_value_heads),
+        _ => None,
+    }
+}
+
+/// Whether a tensor (transformers' name) is a norm that llama.cpp's converter has added 1 to.
+pub fn is_raised(architecture: &str, name: &str) -> bool {
+    architecture == "gemma3" && name.ends_with("norm.weight")
 }
 
 /// Puts the rows of a query or key projection back in transformers' order.
@@ -265,9 +344,17 @@ mod tests {
     #[test]
     fn names_become_those_of_transformers() {
         assert_eq!(
-            transformers_name("blk.12.ffn_down.weight").as_deref(),
+            transformers_name("llama", "blk.12.ffn_down.weight").as_deref(),
             Some("model.layers.12.mlp.down_proj.weight")
         );
-        assert_eq!(transformers_name("rope_freqs.weight"), None);
+        assert_eq!(
+            transformers_name("qwen2", "blk.0.attn_q.bias").as_deref(),
+            Some("model.layers.0.self_attn.q_proj.bias")
+        );
+        assert_eq!(
+            transformers_name("gemma3", "blk.0.ffn_norm.weight").as_deref(),
+            Some("model.layers.0.pre_feedforward_layernorm.weight")
+        );
+        assert_eq!(transformers_name("llama", "rope_freqs.weight"), None);
     }
 }

@@ -5,6 +5,7 @@ use super::memory::{Holding, Load};
 use super::tokenizer::optional_json;
 use super::{Decoder, ModelConfig, resolve::Located, tokenizer::Tokenizer, weights};
 use crate::conversations::template::ChatTemplate;
+use crate::conversations::{Message, Role};
 use crate::events::{Event, Listener};
 use crate::{Error, Result};
 use candle_core::Device;
@@ -53,8 +54,7 @@ impl LanguageModel {
     /// Loads everything, held as `holding` says.
     pub fn load_as(located: &Located, holding: Holding, device: &Device) -> Result<Self> {
         let config = ModelConfig::read(&located.path)?;
-        let tokenizer = Tokenizer::read(&located.path)?;
-        let template = read_template(&located.path, &tokenizer)?;
+        let (tokenizer, template) = read_text(&located.path)?;
         let weights = weights::read(&located.path, holding.form, device)?;
         let mut decoder = Decoder::new(&config, weights, device).map_err(|error| {
             if error.place.path.is_none() {
@@ -74,8 +74,27 @@ impl LanguageModel {
     }
 }
 
+/// Tokenizer and chat template of a model folder or GGUF file; the token that ends a turn of the
+/// template is the first of those that stop a reply.
+pub fn read_text(path: &Path) -> Result<(Tokenizer, ChatTemplate)> {
+    let mut tokenizer = Tokenizer::read(path)?;
+    let template = read_template(path, &tokenizer)?;
+    let said = "Goodbye";
+    let turns = [
+        Message::new(Role::User, "Hello"),
+        Message::new(Role::Assistant, said),
+    ];
+    // A template that refuses these two turns will say so when it is asked for others.
+    if let Ok(text) = template.render(&turns, false)
+        && let Some((_, after)) = text.rsplit_once(said)
+    {
+        tokenizer.end_turns_as(after)?;
+    }
+    Ok((tokenizer, template))
+}
+
 /// The chat template of a model folder or GGUF file.
-pub fn read_template(path: &Path, tokenizer: &Tokenizer) -> Result<ChatTemplate> {
+fn read_template(path: &Path, tokenizer: &Tokenizer) -> Result<ChatTemplate> {
     let source = if path.is_dir() {
         template_of_folder(path)?
     } else {

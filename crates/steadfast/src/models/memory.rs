@@ -4,14 +4,14 @@
 //! stores them and are made f32 for the length of a product, and activations of the first layers are
 //! computed anew in the backward pass instead of kept.
 
-use super::config::ModelConfig;
+use super::blocks::head::most_rows;
+use super::config::{ModelConfig, QueryKeyNorm};
+use super::families::Family;
 use super::weights::Form;
 use crate::{Error, Result};
 
 /// Program, tokenizer, template, data and what allocators hold back.
 const PROCESS: u64 = 100_000_000;
-/// Rows of logits that exist at once.
-const LOGIT_ROWS: u64 = 256;
 
 /// What is to be trained.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,7 +64,7 @@ impl Holding {
                 let kept_layers = (room / need.layer.max(1)) as usize;
                 return Ok(Self {
                     form,
-                    kept_layers: kept_layers.min(config.layers),
+                    kept_layers: kept_layers.min(config.layers.len()),
                 });
             }
         }
@@ -84,11 +84,11 @@ impl Holding {
         if self.form == Form::Stored {
             parts.push("weights stay as their file stores them".to_owned());
         }
-        let anew = config.layers.saturating_sub(self.kept_layers);
+        let anew = config.layers.len().saturating_sub(self.kept_layers);
         if anew > 0 {
             parts.push(format!(
                 "activations of {anew} of {} layers are computed anew in the backward pass",
-                config.layers
+                config.layers.len()
             ));
         }
         (!parts.is_empty())
@@ -112,22 +112,44 @@ impl Need {
         let (hidden, inner) = (count(config.hidden_size), count(config.intermediate_size));
         let queries = count(config.heads * config.head_size);
         let shared = queries + 2 * count(config.key_value_heads * config.head_size);
-        let (layers, rows) = (count(config.layers), count(load.batch_tokens));
+        let (layers, rows) = (count(config.layers.len()), count(load.batch_tokens));
         let rank = count(load.rank);
 
-        let linear = layers * (hidden * shared + queries * hidden + 3 * hidden * inner);
+        // Columns of what comes into the feed-forward block's unit.
+        let wide = count(config.unit.inputs(config.intermediate_size));
+        let linear = layers * (hidden * (shared + queries + wide + inner));
         let one_layer = linear / layers.max(1);
         let tables = if config.tied_embeddings { 1 } else { 2 };
         let embedding = tables * count(config.vocabulary) * hidden;
-        // Inputs and outputs of the seven projections.
-        let sides = 3 * hidden + shared + queries + hidden + 2 * (hidden + inner) + inner + hidden;
+        // Inputs and outputs of the projections: seven, or four where some are one.
+        let sides = 5 * hidden + shared + queries + hidden + wide + inner;
         let adapter = layers * rank * sides;
         let moments = layers * (2 * hidden * hidden + queries * queries + inner * inner) / 2;
         // In floats a row: what a layer keeps, and what it uses beside that.
-        let keeps = 2 * hidden + shared + queries + count(config.heads) + 2 * inner + 7 * rank;
-        let uses = 6 * hidden + 2 * shared + queries + 4 * inner;
+        let given = Family::named(&config.architecture).map_or(0, |family| {
+            let norms = [
+                family.names.attention_norms,
+                family.names.feed_forward_norms,
+            ];
+            norms.iter().filter(|norm| norm.after.is_some()).count()
+        });
+        let keeps = (2 + count(given)) * hidden
+            + (shared + queries + count(config.heads))
+            + wide
+            + 7 * rank;
+        let positioned = match config.query_key_norm {
+            QueryKeyNorm::None => 0,
+            QueryKeyNorm::Head | QueryKeyNorm::Whole => shared,
+        };
+        let uses = 6 * hidden
+            + 2 * shared
+            + positioned
+            + queries
+            + 2 * (wide.max(inner) + inner).max(2 * inner);
+        // A cap needs its logits beside their gradients.
+        let logits = if config.logit_cap.is_some() { 2 } else { 1 };
         // The largest sum of a layer's weights that is made at once, where they are stored.
-        let made = one_layer.min(2 * hidden * inner);
+        let made = one_layer.min(wide * hidden);
         Self {
             floats: 4 * linear,
             stored: stored + 4 * made,
@@ -137,7 +159,9 @@ impl Need {
             rest: PROCESS
                 + 4 * (embedding + 10 * adapter)
                 + 4 * rows * (layers * hidden + uses)
-                + 4 * LOGIT_ROWS.min(rows) * count(config.vocabulary)
+                + 4 * logits
+                    * count(most_rows(config.vocabulary)).min(rows)
+                    * count(config.vocabulary)
                 + 8 * count(load.moments) * moments,
         }
     }
@@ -160,21 +184,20 @@ fn megabytes(bytes: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::models::config::LayerConfig;
 
     fn smollm2() -> ModelConfig {
         ModelConfig {
-            architecture: "llama".into(),
             hidden_size: 576,
             intermediate_size: 1536,
-            layers: 30,
+            layers: vec![LayerConfig::default(); 30],
             heads: 9,
             key_value_heads: 3,
             head_size: 64,
             vocabulary: 49152,
             context: 8192,
-            rope_theta: 1e5,
-            norm_epsilon: 1e-5,
             tied_embeddings: true,
+            ..ModelConfig::default()
         }
     }
 

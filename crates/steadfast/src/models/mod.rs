@@ -1,6 +1,7 @@
 //! Weights in, forward, backward, text out.
 //!
-//! [`resolve`] finds a model, [`config`], [`weights`] and [`tokenizer`] read it, [`decoder`] is the
+//! [`resolve`] finds a model, [`config`], [`weights`] and [`tokenizer`] read it, [`families`] names the
+//! parts of all that are supported, [`decoder`] is the one
 //! network built from [`blocks`], [`accelerated`] its training on another device, both behind
 //! [`network`]; [`adapter`] is the low-rank change on top of it, [`generate`] and [`likelihood`] the
 //! two ways to ask it something ([`sampling`] chooses the tokens), [`export`] writes it for other tools.
@@ -11,6 +12,7 @@ pub mod blocks;
 pub mod config;
 pub mod decoder;
 pub mod export;
+pub mod families;
 pub mod generate;
 pub mod gguf;
 pub mod language_model;

@@ -5,21 +5,18 @@ use crate::{Error, Result};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use tokenizers::decoders::DecoderWrapper;
-use tokenizers::models::bpe::BPE;
-use tokenizers::pre_tokenizers::PreTokenizerWrapper;
-use tokenizers::pre_tokenizers::byte_level::ByteLevel;
-use tokenizers::pre_tokenizers::digits::Digits;
-use tokenizers::pre_tokenizers::sequence::Sequence;
-use tokenizers::pre_tokenizers::split::{Split, SplitPattern};
-use tokenizers::{AddedToken, SplitDelimiterBehavior};
 
-/// Tokens that end a turn in the chat formats of the supported families.
-const END_OF_TURN: [&str; 4] = ["<|im_end|>", "<|eot_id|>", "<|end|>", "<|endoftext|>"];
+mod gguf;
 
-/// llama.cpp's type number of control (special) tokens.
-const CONTROL: i64 = 3;
-/// llama.cpp's type number of tokens a user added.
-const USER_DEFINED: i64 = 4;
+/// Tokens that end a turn in the chat formats of the supported families. Which of them a model's own
+/// turns end with, its template says ([`Tokenizer::end_turns_as`]).
+const END_OF_TURN: [&str; 5] = [
+    "<|im_end|>",
+    "<|eot_id|>",
+    "<end_of_turn>",
+    "<|end|>",
+    "<|endoftext|>",
+];
 
 /// The bytes of a text that one token stands for: where they begin and end.
 pub type Span = (usize, usize);
@@ -43,13 +40,23 @@ impl Tokenizer {
         if path.is_dir() {
             Self::from_folder(path)
         } else {
-            Self::from_gguf(&GgufFile::open(path)?)
+            gguf::read(&GgufFile::open(path)?)
         }
     }
 
     /// Tokens of `text`, special tokens in it recognised, none added.
     pub fn encode(&self, text: &str) -> Result<Vec<u32>> {
         Ok(self.encode_with_offsets(text)?.0)
+    }
+
+    /// Tokens of a text that is no chat, begun as the tokenizer itself begins one (Gemma, say, is lost
+    /// without its `<bos>`). A chat template prints such tokens itself.
+    pub fn encode_plain(&self, text: &str) -> Result<Vec<u32>> {
+        let encoding = self
+            .inner
+            .encode(text, true)
+            .map_err(|cause| Error::bug("a text cannot be tokenized").because(cause))?;
+        Ok(encoding.get_ids().to_vec())
     }
 
     /// Tokens of `text` and the byte range of the text that each stands for.
@@ -68,6 +75,19 @@ impl Tokenizer {
             .map_err(|cause| Error::bug("tokens cannot be decoded").because(cause))
     }
 
+    /// Puts the token first among those that stop a reply which `after` has first: what a template
+    /// prints after the words of a turn.
+    pub fn end_turns_as(&mut self, after: &str) -> Result<()> {
+        let tokens = self.encode(after)?;
+        let place = tokens
+            .iter()
+            .find_map(|token| self.stop.iter().position(|stop| stop == token));
+        if let Some(place) = place {
+            self.stop[..=place].rotate_right(1);
+        }
+        Ok(())
+    }
+
     fn from_folder(folder: &Path) -> Result<Self> {
         let path = folder.join("tokenizer.json");
         if !path.exists() {
@@ -84,7 +104,11 @@ impl Tokenizer {
                 .hint("the file may be truncated: download it again")
         })?;
         let settings = optional_json(&folder.join("tokenizer_config.json"))?;
-        let generation = optional_json(&folder.join("generation_config.json"))?;
+        // As in transformers: where no file says how to generate, the model's own config does.
+        let mut generation = optional_json(&folder.join("generation_config.json"))?;
+        if generation["eos_token_id"].is_null() {
+            generation = optional_json(&folder.join("config.json"))?;
+        }
         let special = |key: &str| {
             let value = &settings[key];
             value
@@ -102,79 +126,6 @@ impl Tokenizer {
             special("eos_token"),
             ending,
         ))
-    }
-
-    fn from_gguf(file: &GgufFile) -> Result<Self> {
-        let model = file.text("tokenizer.ggml.model")?;
-        if model != "gpt2" {
-            return Err(Error::user(format!(
-                "the GGUF tokenizer kind `{model}` is not supported"
-            ))
-            .at(file.path())
-            .field("tokenizer.ggml.model")
-            .hint("supported: gpt2 (byte-level BPE); or use a model folder with tokenizer.json"));
-        }
-        let tokens = file.texts("tokenizer.ggml.tokens")?;
-        let types = file.integers("tokenizer.ggml.token_type")?;
-        let merges = file
-            .texts("tokenizer.ggml.merges")?
-            .into_iter()
-            .map(|merge| match merge.split_once(' ') {
-                Some((left, right)) => Ok((left.to_owned(), right.to_owned())),
-                None => Err(Error::user(format!("the merge `{merge}` is not a pair"))
-                    .at(file.path())
-                    .field("tokenizer.ggml.merges")),
-            })
-            .collect::<Result<Vec<_>>>()?;
-        if types.len() != tokens.len() {
-            return Err(Error::user(format!(
-                "{} tokens have {} types",
-                tokens.len(),
-                types.len()
-            ))
-            .at(file.path())
-            .field("tokenizer.ggml.token_type"));
-        }
-        let vocabulary = tokens
-            .iter()
-            .enumerate()
-            .map(|(id, token)| ((*token).to_owned(), id as u32))
-            .collect::<tokenizers::models::bpe::Vocab>();
-        let bpe = BPE::builder()
-            .vocab_and_merges(vocabulary, merges)
-            .build()
-            .map_err(|cause| {
-                Error::user("the GGUF vocabulary and merges do not belong together")
-                    .at(file.path())
-                    .because(cause)
-            })?;
-        let mut inner = tokenizers::Tokenizer::new(bpe);
-        inner.with_pre_tokenizer(Some(pre_tokenizer(file)?));
-        inner.with_decoder(Some(ByteLevel::default()));
-        let added = |kind: i64| {
-            tokens
-                .iter()
-                .zip(&types)
-                .filter(move |(_, found)| **found == kind)
-                .map(move |(token, _)| AddedToken::from(*token, kind == CONTROL))
-                .collect::<Vec<_>>()
-        };
-        let cannot_add = |cause: tokenizers::Error| {
-            Error::user("the special tokens cannot be added")
-                .at(file.path())
-                .because(cause)
-        };
-        inner
-            .add_special_tokens(added(CONTROL))
-            .map_err(cannot_add)?;
-        inner.add_tokens(added(USER_DEFINED)).map_err(cannot_add)?;
-        let named = |key: &str| -> Option<String> {
-            let id = file.integer(key).ok()?;
-            tokens.get(id).map(|token| (*token).to_owned())
-        };
-        let bos = named("tokenizer.ggml.bos_token_id");
-        let eos = named("tokenizer.ggml.eos_token_id");
-        Ok(Self::finish(inner, bos, eos, Vec::new()))
     }
 
     fn finish(
@@ -289,33 +240,6 @@ fn fallback_bytes(token: &str) -> Vec<u8> {
         || token.replace('\u{2581}', " ").into_bytes(),
         |byte| vec![byte],
     )
-}
-
-/// How text is cut before BPE, by llama.cpp's name for it.
-fn pre_tokenizer(file: &GgufFile) -> Result<PreTokenizerWrapper> {
-    let name = file.text("tokenizer.ggml.pre").unwrap_or("default");
-    let bytes = |use_regex| ByteLevel::new(false, true, use_regex).into();
-    let parts: Vec<PreTokenizerWrapper> = match name {
-        "smollm" => vec![Digits::new(true).into(), bytes(true)],
-        "gpt-2" | "default" => vec![bytes(true)],
-        "llama-bpe" => {
-            let pattern = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
-            let split = Split::new(
-                SplitPattern::Regex(pattern.to_owned()),
-                SplitDelimiterBehavior::Isolated,
-                false,
-            )
-            .map_err(|cause| Error::bug("the split pattern does not compile").because(cause))?;
-            vec![split.into(), bytes(false)]
-        }
-        other => {
-            return Err(Error::user(format!("the GGUF pre-tokenizer `{other}` is not supported"))
-                .at(file.path())
-                .field("tokenizer.ggml.pre")
-                .hint("supported: smollm, gpt-2, llama-bpe; or use a model folder with tokenizer.json"));
-        }
-    };
-    Ok(Sequence::new(parts).into())
 }
 
 fn as_id(value: &serde_json::Value) -> Option<u32> {

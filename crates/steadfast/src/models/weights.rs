@@ -1,10 +1,12 @@
 //! Named weights from safetensors shards or a GGUF file, in the layout and names of transformers: f32,
 //! or linear layers as the file stores them.
 //!
-//! GGUF of the Llama family permutes the rows of `q_proj` and `k_proj` (interleaved rotary pairs);
-//! they are put back here, so that adapters are interchangeable with PEFT.
+//! GGUF files of Llama models permute the rows of `q_proj` and `k_proj` (interleaved rotary pairs), and
+//! those of Gemma hold norms with their 1 added; both are undone here, so that adapters and exports
+//! are interchangeable with transformers and PEFT.
 
 use super::blocks::frozen::Stored;
+use super::families::{is_linear, is_superfluous};
 use super::gguf::{self, GgufFile};
 use crate::{Error, Result};
 use candle_core::quantized::{GgmlDType, QTensor};
@@ -85,10 +87,6 @@ pub fn file_bytes(path: &Path) -> Result<u64> {
         .sum()
 }
 
-fn is_linear(name: &str) -> bool {
-    name.ends_with("_proj.weight")
-}
-
 fn read_gguf(path: &Path, form: Form, device: &Device) -> Result<Weights> {
     let file = GgufFile::open(path)?;
     let architecture = file.text("general.architecture")?.to_owned();
@@ -100,17 +98,13 @@ fn read_gguf(path: &Path, form: Form, device: &Device) -> Result<Weights> {
     let known: Vec<(&str, String)> = file
         .tensor_names()
         .into_iter()
-        .filter_map(|name| Some((name, gguf::transformers_name(name)?)))
+        .filter_map(|name| Some((name, gguf::transformers_name(&architecture, name)?)))
         .collect();
     known
         .into_par_iter()
         .map(|(name, known)| {
             let stored = file.stored(&mut file.reader()?, name, device)?;
-            let heads = match known.rsplit('.').nth(1) {
-                Some("q_proj") => Some(heads),
-                Some("k_proj") => Some(key_value_heads),
-                _ => None,
-            };
+            let heads = gguf::interleaved_heads(&architecture, &known, heads, key_value_heads);
             let rows = stored.shape().dims().first().copied().unwrap_or(0);
             if let Some(heads) = heads
                 && (heads == 0 || rows % (2 * heads) != 0)
@@ -130,6 +124,7 @@ fn read_gguf(path: &Path, form: Form, device: &Device) -> Result<Weights> {
             let weight = stored.dequantize(device)?;
             let weight = match heads {
                 Some(heads) => gguf::restore_rotary_rows(&weight, heads)?,
+                None if gguf::is_raised(&architecture, &known) => (weight - 1.0)?,
                 None => weight,
             };
             Ok((known, Weight::Floats(weight)))
@@ -145,6 +140,9 @@ fn read_safetensors(folder: &Path, form: Form, device: &Device) -> Result<Weight
     for shard in shards(folder)? {
         let tensors = read_shard(&shard, device)?;
         for (name, tensor) in tensors {
+            if is_superfluous(&name) {
+                continue;
+            }
             let half = match tensor.dtype() {
                 DType::F32 => None,
                 DType::F16 => Some(GgmlDType::F16),

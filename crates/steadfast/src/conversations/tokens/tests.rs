@@ -2,7 +2,7 @@ use super::*;
 use crate::conversations::dialogues;
 use crate::evaluation::suites::shared_data;
 use crate::events::Silent;
-use crate::models::language_model::read_template;
+use crate::models::language_model::read_text;
 use crate::models::resolve;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
@@ -22,8 +22,7 @@ struct Case {
 /// The default base's tokenizer and template.
 fn format() -> (Tokenizer, ChatTemplate) {
     let located = resolve::locate(None, &Silent).unwrap();
-    let tokenizer = Tokenizer::read(&located.path).unwrap();
-    let template = read_template(&located.path, &tokenizer).unwrap();
+    let (tokenizer, template) = read_text(&located.path).unwrap();
     (tokenizer, template)
 }
 

@@ -8,7 +8,7 @@ use super::product::product;
 use super::rotary::Angles;
 use crate::Result;
 use crate::conversations::packing::Beginning;
-use crate::models::blocks::attention::Heads;
+use crate::models::blocks::attention::{Attention, Heads};
 use crate::models::blocks::rotary::Turn;
 use candle_core::{DType, Device, Tensor};
 
@@ -191,12 +191,17 @@ impl Plan {
             .reshape((stacks, rows, block.seen))?)
     }
 
+    fn scale(&self) -> f64 {
+        f64::from(Attention::plain(self.heads).scale)
+    }
+
     /// The output [rows, query width] for queries, keys and values [rows, width], not yet rotated.
     pub fn forward(&self, shared: &Tensor, angles: &Angles) -> Result<Kept> {
         let Heads {
             query,
             key_value,
             size,
+            ..
         } = self.heads;
         let rows = shared.dim(0)?;
         let shared = shared.reshape((rows, query + 2 * key_value, size))?;
@@ -208,8 +213,7 @@ impl Plan {
             let values = run.seen(&shared, query + key_value, key_value)?;
             let mut blocks = Vec::new();
             for block in run.blocks(self.queries) {
-                let queries =
-                    (grouped(&queries, block, self.heads)? * f64::from(self.heads.scale()))?;
+                let queries = (grouped(&queries, block, self.heads)? * self.scale())?;
                 let scores = self.scores(&queries, &keys.narrow(1, 0, block.seen)?, block)?;
                 let most = scores.max_keepdim(2)?;
                 let powers = scores.broadcast_sub(&most)?.exp()?;
@@ -239,6 +243,7 @@ impl Plan {
             query,
             key_value,
             size,
+            ..
         } = self.heads;
         let (rows, _) = gradient.dims2()?;
         let by_head = (rows, query, size);
@@ -258,8 +263,7 @@ impl Plan {
             let mut of_queries = Vec::new();
             let (mut of_keys, mut of_values) = (None, None);
             for (block, log_sums) in run.blocks(self.queries).zip(&mut log_sums) {
-                let queries =
-                    (grouped(&queries, block, self.heads)? * f64::from(self.heads.scale()))?;
+                let queries = (grouped(&queries, block, self.heads)? * self.scale())?;
                 let gradient = grouped(&gradient, block, self.heads)?;
                 let along = grouped(&along, block, self.heads)?;
                 let keys = keys.narrow(1, 0, block.seen)?;
@@ -273,7 +277,7 @@ impl Plan {
                 let of_scores = (shares * of_shares.broadcast_sub(&along)?)?;
                 let of_key = product(&of_scores.transpose(1, 2)?, &queries)?;
                 of_keys = plus(of_keys, widened(of_key)?)?;
-                let of_query = (product(&of_scores, &keys)? * f64::from(self.heads.scale()))?;
+                let of_query = (product(&of_scores, &keys)? * self.scale())?;
                 of_queries.push(ungrouped(&of_query, *run, block, self.heads)?);
             }
             let (Some(of_keys), Some(of_values)) = (of_keys, of_values) else {

@@ -8,7 +8,9 @@ use super::norm;
 use super::rotary::Tables;
 use crate::conversations::packing::{Packed, Target};
 use crate::models::adapter::{Adapter, AdapterGradients};
-use crate::models::blocks::attention::Heads;
+use crate::models::blocks::attention::{Attention, Heads};
+use crate::models::blocks::gated::{Activation, Unit};
+use crate::models::blocks::layer;
 use crate::models::decoder::Decoder;
 use crate::models::decoder::rows::{check_tokens, offsets, positions};
 use crate::models::network::Network;
@@ -46,6 +48,13 @@ pub struct Kept {
 impl<'a> AcceleratedDecoder<'a> {
     /// Copies the frozen weights to `device`, as f32.
     pub fn new(host: &'a Decoder, device: &Device) -> Result<Self> {
+        if let Some(part) = unsupported(host) {
+            return Err(Error::user(format!(
+                "{part} are not supported on another device yet"
+            ))
+            .hint("train this model on the CPU (without --device); on a device: Llama, Mistral without a window, SmolLM2"));
+        }
+        let epsilon = host.norm.epsilon;
         let embedding = host.embedding.to_device(device)?;
         let head = if host.tied {
             embedding.clone()
@@ -56,16 +65,16 @@ impl<'a> AcceleratedDecoder<'a> {
             host,
             device: device.clone(),
             heads: host.heads,
-            epsilon: host.epsilon,
+            epsilon,
             embedding,
             layers: host
                 .layers
                 .iter()
                 .map(|layer| Layer::new(layer, device))
                 .collect::<Result<_>>()?,
-            norm: host.norm.to_device(device)?,
+            norm: host.norm.weight.to_device(device)?,
             head: Head { weight: head },
-            tables: Tables::new(&host.rotary, device)?,
+            tables: Tables::new(&host.rotary[0].tables(host.context), device)?,
             queries: QUERIES,
         })
     }
@@ -117,6 +126,48 @@ impl<'a> AcceleratedDecoder<'a> {
             .map(|_| [next(), next(), next(), next()])
             .collect())
     }
+}
+
+/// What of a model these blocks do not know, if anything.
+fn unsupported(host: &Decoder) -> Option<&'static str> {
+    let any = |has: &dyn Fn(&layer::Layer) -> bool| host.layers.iter().any(has);
+    let biased = |layer: &layer::Layer| layer.groups().iter().any(|group| group.bias.is_some());
+    let around = |norms: &layer::Norms| norms.before.is_none() || norms.after.is_some();
+    let table: [(bool, &str); 9] = [
+        (any(&biased), "linear layers with a bias"),
+        (
+            any(&|layer| layer.query_key_norms.is_some()),
+            "norms of queries and keys",
+        ),
+        (host.norm.bias.is_some(), "norms by mean and deviation"),
+        (
+            any(&|layer| around(&layer.attention_norms) || around(&layer.feed_forward_norms)),
+            "norms after attention and feed-forward block",
+        ),
+        (
+            any(&|layer| layer.attention != Attention::plain(host.heads)),
+            "attention windows, caps and scales of its own",
+        ),
+        (
+            any(&|layer| layer.rotary != Some(0)) || host.rotary.len() != 1,
+            "layers with different positions",
+        ),
+        (
+            any(&|layer| layer.unit != Unit::Gated(Activation::Silu) || layer.parallel),
+            "feed-forward blocks other than SwiGLU",
+        ),
+        (
+            host.heads.interleaved || host.rotary[0].tables(1).half * 2 != host.heads.size,
+            "heads of which a part is turned",
+        ),
+        (
+            host.embedding_scale != 1.0 || host.logit_cap.is_some(),
+            "scaled embeddings and capped logits",
+        ),
+    ];
+    table
+        .into_iter()
+        .find_map(|(has, part)| has.then_some(part))
 }
 
 impl Network for AcceleratedDecoder<'_> {

@@ -51,12 +51,16 @@ fn found(gradient: Option<Tensor>) -> Result<Tensor> {
 impl Layer {
     /// Takes the CPU's weights to a device.
     pub fn new(layer: &layer::Layer, device: &Device) -> Result<Self> {
+        let weight = |norms: &layer::Norms| match &norms.before {
+            Some(norm) => Ok(norm.weight.to_device(device)?),
+            None => Err(Error::bug("a layer without norms came to another device")),
+        };
         Ok(Self {
-            attention_norm: layer.attention_norm.to_device(device)?,
+            attention_norm: weight(&layer.attention_norms)?,
             queries_keys_values: LinearGroup::new(&layer.queries_keys_values, device)?,
             output: LinearGroup::new(&layer.output, device)?,
-            feed_forward_norm: layer.feed_forward_norm.to_device(device)?,
-            gate_up: LinearGroup::new(&layer.gate_up, device)?,
+            feed_forward_norm: weight(&layer.feed_forward_norms)?,
+            gate_up: LinearGroup::new(&layer.up, device)?,
             down: LinearGroup::new(&layer.down, device)?,
         })
     }

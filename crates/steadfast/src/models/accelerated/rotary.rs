@@ -1,7 +1,7 @@
 //! Rotary position embedding, with the tables of [`crate::models::blocks::rotary`].
 
 use crate::Result;
-use crate::models::blocks::rotary::{Rotary, Turn};
+use crate::models::blocks::rotary::{self, Turn};
 use candle_core::{Device, Tensor};
 
 /// Cosines and sines of every position, [positions, head size / 2] each.
@@ -20,13 +20,13 @@ pub struct Angles {
 
 impl Tables {
     /// Takes the CPU's tables to a device.
-    pub fn new(rotary: &Rotary, device: &Device) -> Result<Self> {
-        let (cosines, sines, half) = rotary.tables();
+    pub fn new(tables: &rotary::Tables, device: &Device) -> Result<Self> {
+        let half = tables.half;
         let table =
             |values: &[f32]| Tensor::from_slice(values, (values.len() / half, half), device);
         Ok(Self {
-            cosines: table(cosines)?,
-            sines: table(sines)?,
+            cosines: table(&tables.cosines)?,
+            sines: table(&tables.sines)?,
         })
     }
 

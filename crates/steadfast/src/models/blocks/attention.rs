@@ -3,16 +3,21 @@
 //!
 //! Queries, keys and values lie side by side in one buffer [rows, (heads + 2·kv heads)·size],
 //! already rotated. A query sees its sequence's cached keys and the rows of its own sequence up to
-//! itself: never another sequence, and so there is nothing to mask but the diagonal block.
+//! itself: never another sequence, and so there is nothing to mask but the diagonal block. With a
+//! window it sees the last keys only; those that no query of a block sees are not multiplied with.
 //! The forward keeps the log-sum-exp of each row of scores; the backward recomputes the
 //! probabilities from it (Dao et al. 2022, arXiv:2205.14135).
 
+use super::activation::capped;
 use super::cache::LayerCache;
 use super::lanes::{add_scaled, dot, exponentials, maximum, vectorized};
 use super::product::{add_here, block, block_mut, set_here, whole};
-use crate::conversations::packing::Beginning;
 use faer::MatRef;
 use rayon::prelude::*;
+
+mod backward;
+
+pub use backward::{Outcome, backward};
 
 /// Queries of one head scored together: their scores stay in the cache of one core.
 const QUERIES: usize = 64;
@@ -26,6 +31,40 @@ pub struct Heads {
     pub key_value: usize,
     /// Width of a head.
     pub size: usize,
+    /// Query, key and value of each head lie side by side, instead of all queries, all keys and all
+    /// values; there are as many key heads as query heads then.
+    pub interleaved: bool,
+}
+
+/// How a layer's queries weigh its keys.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Attention {
+    /// How the columns divide.
+    pub heads: Heads,
+    /// What products of queries and keys are multiplied by.
+    pub scale: f32,
+    /// Scores are cap·tanh(score/cap).
+    pub cap: Option<f32>,
+    /// Most keys that a query sees, its own included.
+    pub window: Option<usize>,
+}
+
+impl Attention {
+    /// All keys, plain scores.
+    pub fn plain(heads: Heads) -> Self {
+        Self {
+            heads,
+            scale: 1.0 / (heads.size as f32).sqrt(),
+            cap: None,
+            window: None,
+        }
+    }
+
+    /// The first key that the query at `position` sees.
+    fn first_key(&self, position: usize) -> usize {
+        self.window
+            .map_or(0, |window| (position + 1).saturating_sub(window))
+    }
 }
 
 impl Heads {
@@ -44,19 +83,36 @@ impl Heads {
         self.query / self.key_value
     }
 
+    /// First column of a query head.
+    pub fn query_column(&self, head: usize) -> usize {
+        self.column(head, 0, head)
+    }
+
     /// First column of a key head.
     pub fn key_column(&self, head: usize) -> usize {
-        (self.query + head) * self.size
+        self.column(head, 1, self.query + head)
     }
 
     /// First column of a value head.
     pub fn value_column(&self, head: usize) -> usize {
-        (self.query + self.key_value + head) * self.size
+        self.column(head, 2, self.query + self.key_value + head)
     }
 
-    /// What products of queries and keys are multiplied by.
-    pub fn scale(&self) -> f32 {
-        1.0 / (self.size as f32).sqrt()
+    /// First column of a head that positions turn: the query heads, then the key heads.
+    pub fn turned_column(&self, head: usize) -> usize {
+        match head.checked_sub(self.query) {
+            None => self.query_column(head),
+            Some(key) => self.key_column(key),
+        }
+    }
+
+    fn column(&self, head: usize, part: usize, apart: usize) -> usize {
+        self.size
+            * if self.interleaved {
+                3 * head + part
+            } else {
+                apart
+            }
     }
 }
 
@@ -89,16 +145,16 @@ impl<'a> Prefix<'a> {
         }
     }
 
-    /// Keys of one head [length, size], where there are any.
-    fn keys(self, heads: Heads, head: usize) -> Option<MatRef<'a, f32>> {
-        self.part(heads, heads.key_column(head), |cache| {
+    /// Keys of one head from the `first` on, [length − first, size], where there are any.
+    fn keys(self, heads: Heads, head: usize, first: usize) -> Option<MatRef<'a, f32>> {
+        self.part(heads, first, heads.key_column(head), |cache| {
             cache.keys_of(heads, head)
         })
     }
 
-    /// Values of one head [length, size], where there are any.
-    fn values(self, heads: Heads, head: usize) -> Option<MatRef<'a, f32>> {
-        self.part(heads, heads.value_column(head), |cache| {
+    /// Values of one head from the `first` on, [length − first, size], where there are any.
+    fn values(self, heads: Heads, head: usize, first: usize) -> Option<MatRef<'a, f32>> {
+        self.part(heads, first, heads.value_column(head), |cache| {
             cache.values_of(heads, head)
         })
     }
@@ -106,15 +162,17 @@ impl<'a> Prefix<'a> {
     fn part(
         self,
         heads: Heads,
+        first: usize,
         column: usize,
         of_cache: impl Fn(&'a LayerCache) -> &'a [f32],
     ) -> Option<MatRef<'a, f32>> {
-        let length = self.length(heads);
+        let count = self.length(heads) - first;
+        let (size, width) = (heads.size, heads.width());
         match self {
-            _ if length == 0 => None,
+            _ if count == 0 => None,
             Self::None => None,
-            Self::Cache(cache) => Some(whole(of_cache(cache), length, heads.size)),
-            Self::Rows(rows) => Some(block(rows, length, heads.width(), column, heads.size)),
+            Self::Cache(cache) => Some(whole(&of_cache(cache)[first * size..], count, size)),
+            Self::Rows(rows) => Some(block(&rows[first * width..], count, width, column, size)),
         }
     }
 }
@@ -132,12 +190,13 @@ struct Task<'a> {
 
 /// Writes the attention output [rows, heads·size] and the log-sum-exp of the scores [rows, heads].
 pub fn forward(
-    heads: Heads,
+    attention: &Attention,
     shared: &[f32],
     segments: &[Segment<'_>],
     output: &mut [f32],
     log_sums: &mut [f32],
 ) {
+    let heads = attention.heads;
     let mut tasks = Vec::new();
     let (mut shared, mut output, mut log_sums) = (shared, output, log_sums);
     for &segment in segments {
@@ -163,18 +222,25 @@ pub fn forward(
         .for_each_init(Vec::new, |scores, task| {
             let single = task.output.len() == heads.query_width();
             match task.segment.prefix {
-                Prefix::Cache(cache) if single => one_query(heads, task, Some(cache), scores),
-                Prefix::None if single => one_query(heads, task, None, scores),
-                _ => many_queries(heads, task, scores),
+                Prefix::Cache(cache) if single => one_query(attention, task, Some(cache), scores),
+                Prefix::None if single => one_query(attention, task, None, scores),
+                _ => many_queries(attention, task, scores),
             }
         });
 }
 
-fn many_queries(heads: Heads, task: Task<'_>, scores: &mut Vec<f32>) {
+fn many_queries(attention: &Attention, task: Task<'_>, scores: &mut Vec<f32>) {
+    let heads = attention.heads;
     let (size, width) = (heads.size, heads.width());
     let count = task.output.len() / heads.query_width();
-    let before = task.segment.prefix.length(heads);
-    let own = task.first + count;
+    let all_before = task.segment.prefix.length(heads);
+    // Keys that the window hides from every query of the block: some before, then some of its own.
+    let hidden = attention.first_key(all_before + task.first);
+    let skipped = hidden.min(all_before);
+    let before = all_before - skipped;
+    let first_own = hidden - skipped;
+    let own = task.first + count - first_own;
+    let own_rows = &task.rows[first_own * width..];
     let total = before + own;
     if scores.len() < count * total {
         scores.resize(count * total, 0.0);
@@ -187,28 +253,34 @@ fn many_queries(heads: Heads, task: Task<'_>, scores: &mut Vec<f32>) {
             &task.rows[task.first * width..],
             count,
             width,
-            head * size,
+            heads.query_column(head),
             size,
         );
-        if let Some(keys) = task.segment.prefix.keys(heads, shared_head) {
+        if let Some(keys) = task.segment.prefix.keys(heads, shared_head, skipped) {
             set_here(
                 block_mut(scores, count, total, 0, before),
-                heads.scale(),
+                attention.scale,
                 queries,
                 keys.transpose(),
             );
         }
         set_here(
             block_mut(scores, count, total, before, own),
-            heads.scale(),
+            attention.scale,
             queries,
-            block(task.rows, own, width, heads.key_column(shared_head), size).transpose(),
+            block(own_rows, own, width, heads.key_column(shared_head), size).transpose(),
         );
         vectorized(
             #[inline(always)]
             || {
                 for (index, row) in scores.chunks_exact_mut(total).enumerate() {
-                    let (seen, unseen) = row.split_at_mut(before + task.first + index + 1);
+                    let position = all_before + task.first + index;
+                    let (row, unseen) = row.split_at_mut(position + 1 - hidden);
+                    let (left, seen) = row.split_at_mut(attention.first_key(position) - hidden);
+                    left.fill(0.0);
+                    if let Some(cap) = attention.cap {
+                        hold(seen, 1.0, cap);
+                    }
                     let most = maximum(seen);
                     let sum = exponentials(seen, 1.0, most);
                     unseen.fill(0.0);
@@ -221,9 +293,9 @@ fn many_queries(heads: Heads, task: Task<'_>, scores: &mut Vec<f32>) {
             block_mut(task.output, count, heads.query_width(), head * size, size),
             1.0,
             block(scores, count, total, before, own),
-            block(task.rows, own, width, heads.value_column(shared_head), size),
+            block(own_rows, own, width, heads.value_column(shared_head), size),
         );
-        if let Some(values) = task.segment.prefix.values(heads, shared_head) {
+        if let Some(values) = task.segment.prefix.values(heads, shared_head, skipped) {
             add_here(
                 block_mut(task.output, count, heads.query_width(), head * size, size),
                 1.0,
@@ -243,33 +315,58 @@ fn many_queries(heads: Heads, task: Task<'_>, scores: &mut Vec<f32>) {
     }
 }
 
+/// Scores of products x·scale, held within ±cap.
+#[inline(always)]
+fn hold(scores: &mut [f32], scale: f32, cap: f32) {
+    for score in scores {
+        *score = capped(*score * scale, cap).0;
+    }
+}
+
 /// The step of generation: one query, for which plain loops beat a matrix product's packing.
-fn one_query(heads: Heads, task: Task<'_>, prefix: Option<&LayerCache>, scores: &mut Vec<f32>) {
+fn one_query(
+    attention: &Attention,
+    task: Task<'_>,
+    prefix: Option<&LayerCache>,
+    scores: &mut Vec<f32>,
+) {
+    let heads = attention.heads;
     let (size, width) = (heads.size, heads.width());
-    let before = prefix.map_or(0, LayerCache::length);
+    let all_before = prefix.map_or(0, LayerCache::length);
+    let position = all_before + task.first;
+    let hidden = attention.first_key(position);
+    let skipped = hidden.min(all_before);
+    let before = all_before - skipped;
     scores.clear();
-    scores.resize(before + task.first + 1, 0.0);
+    scores.resize(position + 1 - hidden, 0.0);
     let query_row = &task.rows[task.first * width..];
+    let own_rows = &task.rows[(hidden - skipped) * width..];
     vectorized(
         #[inline(always)]
         || {
             for head in 0..heads.query {
                 let shared_head = head / heads.group();
-                let query = &query_row[head * size..][..size];
+                let query = &query_row[heads.query_column(head)..][..size];
                 let (keys, values) = prefix.map_or((&[][..], &[][..]), |prefix| {
                     (
-                        prefix.keys_of(heads, shared_head),
-                        prefix.values_of(heads, shared_head),
+                        &prefix.keys_of(heads, shared_head)[skipped * size..],
+                        &prefix.values_of(heads, shared_head)[skipped * size..],
                     )
                 });
                 let (cached_scores, own_scores) = scores.split_at_mut(before);
                 for (score, key) in cached_scores.iter_mut().zip(keys.chunks_exact(size)) {
                     *score = dot(query, key);
                 }
-                for (score, row) in own_scores.iter_mut().zip(task.rows.chunks_exact(width)) {
+                for (score, row) in own_scores.iter_mut().zip(own_rows.chunks_exact(width)) {
                     *score = dot(query, &row[heads.key_column(shared_head)..][..size]);
                 }
-                let scale = heads.scale();
+                let scale = match attention.cap {
+                    None => attention.scale,
+                    Some(cap) => {
+                        hold(scores, attention.scale, cap);
+                        1.0
+                    }
+                };
                 let most = maximum(scores) * scale;
                 let sum = exponentials(scores, scale, most);
                 task.log_sums[head] = most + sum.ln() as f32;
@@ -280,251 +377,11 @@ fn one_query(heads: Heads, task: Task<'_>, prefix: Option<&LayerCache>, scores: 
                 for (score, value) in cached_scores.iter().zip(values.chunks_exact(size)) {
                     add_scaled(output, score * inverse, value);
                 }
-                for (score, row) in own_scores.iter().zip(task.rows.chunks_exact(width)) {
+                for (score, row) in own_scores.iter().zip(own_rows.chunks_exact(width)) {
                     let value = &row[heads.value_column(shared_head)..][..size];
                     add_scaled(output, score * inverse, value);
                 }
             }
         },
     );
-}
-
-/// What the backward reads besides the shared buffer.
-#[derive(Clone, Copy, Debug)]
-pub struct Outcome<'a> {
-    /// The forward's output [rows, heads·size].
-    pub output: &'a [f32],
-    /// The forward's log-sum-exps [rows, heads].
-    pub log_sums: &'a [f32],
-    /// The gradient of the output [rows, heads·size].
-    pub gradient: &'a [f32],
-}
-
-/// Writes the gradient of the shared buffer [rows, width]. Segments are given by length, since
-/// nothing that trains goes on from a cache; some go on from `beginning`.
-pub fn backward(
-    heads: Heads,
-    shared: &[f32],
-    lengths: &[usize],
-    beginning: Beginning,
-    outcome: Outcome<'_>,
-    gradient: &mut [f32],
-) {
-    let mut tasks = Vec::new();
-    let mut start = 0;
-    for (index, &length) in lengths.iter().enumerate() {
-        let before = beginning.before(index);
-        tasks.extend((0..heads.key_value).map(|head| (start, length, before, head)));
-        start += length;
-    }
-    let results: Vec<GroupGradient> = tasks
-        .par_iter()
-        .map(|&(start, length, before, head)| {
-            let rows = start..start + length;
-            let within = |data, width: usize| -> &[f32] {
-                let data: &[f32] = data;
-                &data[rows.start * width..rows.end * width]
-            };
-            let outcome = Outcome {
-                output: within(outcome.output, heads.query_width()),
-                log_sums: within(outcome.log_sums, heads.query),
-                gradient: within(outcome.gradient, heads.query_width()),
-            };
-            Group {
-                heads,
-                head,
-                before: &shared[..before * heads.width()],
-                own: within(shared, heads.width()),
-                outcome,
-            }
-            .backward()
-        })
-        .collect();
-    let (size, group) = (heads.size, heads.group());
-    let width = (group + 2) * size;
-    let mut rest = &mut *gradient;
-    for (of_segment, &length) in results.chunks(heads.key_value).zip(lengths) {
-        let (here, after) = rest.split_at_mut(length * heads.width());
-        rest = after;
-        here.par_chunks_exact_mut(heads.width())
-            .enumerate()
-            .with_min_len(QUERIES)
-            .for_each(|(index, row)| {
-                for (head, result) in of_segment.iter().enumerate() {
-                    let result = &result.own[index * width..][..width];
-                    let (queries, key_value) = result.split_at(group * size);
-                    row[head * group * size..][..group * size].copy_from_slice(queries);
-                    row[heads.key_column(head)..][..size].copy_from_slice(&key_value[..size]);
-                    row[heads.value_column(head)..][..size].copy_from_slice(&key_value[size..]);
-                }
-            });
-    }
-    for (index, result) in results.iter().enumerate() {
-        let head = index % heads.key_value;
-        let rows = result.before.chunks_exact(2 * size);
-        for (row, result) in gradient.chunks_exact_mut(heads.width()).zip(rows) {
-            let (keys, values) = result.split_at(size);
-            add_scaled(&mut row[heads.key_column(head)..][..size], 1.0, keys);
-            add_scaled(&mut row[heads.value_column(head)..][..size], 1.0, values);
-        }
-    }
-}
-
-/// The query heads of one segment that share a key and value head.
-struct Group<'a> {
-    heads: Heads,
-    /// The key and value head.
-    head: usize,
-    /// Rows of the shared buffer that the segment goes on from.
-    before: &'a [f32],
-    /// Its own rows.
-    own: &'a [f32],
-    outcome: Outcome<'a>,
-}
-
-/// What a group adds to the gradient of the shared buffer.
-struct GroupGradient {
-    /// Queries, key and value of its own rows, [length, (group + 2)·size].
-    own: Vec<f32>,
-    /// Key and value of the rows before, [before, 2·size].
-    before: Vec<f32>,
-}
-
-impl Group<'_> {
-    /// With S = scale·Q·Kᵀ, P = exp(S − lse), O = P·V and D = rowsum(∂O∘O):
-    /// ∂V = Pᵀ·∂O, ∂S = scale·P∘(∂O·Vᵀ − D), ∂Q = ∂S·K, ∂K = ∂Sᵀ·Q.
-    fn backward(&self) -> GroupGradient {
-        let heads = self.heads;
-        let (size, width, group) = (heads.size, heads.width(), heads.group());
-        let (before, length) = (self.before.len() / width, self.own.len() / width);
-        let (key, value) = (heads.key_column(self.head), heads.value_column(self.head));
-        let query_width = heads.query_width();
-        let own_width = (group + 2) * size;
-        let mut result = GroupGradient {
-            own: vec![0.0f32; length * own_width],
-            before: vec![0.0f32; before * 2 * size],
-        };
-        let most = QUERIES.min(length) * (before + length);
-        let mut probabilities = vec![0.0f32; most];
-        let mut differences = vec![0.0f32; most];
-        for in_group in 0..group {
-            let head = self.head * group + in_group;
-            for first in (0..length).step_by(QUERIES) {
-                let count = QUERIES.min(length - first);
-                let seen = first + count;
-                let total = before + seen;
-                let rows_from = |data, width| -> MatRef<'_, f32> {
-                    let data: &[f32] = data;
-                    block(&data[first * width..], count, width, head * size, size)
-                };
-                let queries = rows_from(self.own, width);
-                let gradient = rows_from(self.outcome.gradient, query_width);
-                let probabilities = &mut probabilities[..count * total];
-                let differences = &mut differences[..count * total];
-                // The keys and values of the rows before stand in the first columns.
-                for (rows, column, count_of) in [(self.before, 0, before), (self.own, before, seen)]
-                {
-                    if count_of == 0 {
-                        continue;
-                    }
-                    set_here(
-                        block_mut(probabilities, count, total, column, count_of),
-                        heads.scale(),
-                        queries,
-                        block(rows, count_of, width, key, size).transpose(),
-                    );
-                    set_here(
-                        block_mut(differences, count, total, column, count_of),
-                        1.0,
-                        gradient,
-                        block(rows, count_of, width, value, size).transpose(),
-                    );
-                }
-                self.pull_through_softmax(head, first, before, probabilities, differences);
-                let of_queries = first * own_width;
-                for (rows, column, count_of) in [(self.before, 0, before), (self.own, before, seen)]
-                {
-                    if count_of == 0 {
-                        continue;
-                    }
-                    let differences = block(differences, count, total, column, count_of);
-                    let probabilities = block(probabilities, count, total, column, count_of);
-                    add_here(
-                        block_mut(
-                            &mut result.own[of_queries..],
-                            count,
-                            own_width,
-                            in_group * size,
-                            size,
-                        ),
-                        1.0,
-                        differences,
-                        block(rows, count_of, width, key, size),
-                    );
-                    let (to, stride, place) = if column < before {
-                        (&mut result.before, 2 * size, 0)
-                    } else {
-                        (&mut result.own, own_width, group * size)
-                    };
-                    add_here(
-                        block_mut(to, count_of, stride, place, size),
-                        1.0,
-                        differences.transpose(),
-                        queries,
-                    );
-                    add_here(
-                        block_mut(to, count_of, stride, place + size, size),
-                        1.0,
-                        probabilities.transpose(),
-                        gradient,
-                    );
-                }
-            }
-        }
-        result
-    }
-
-    /// Turns scores into probabilities and the gradients of probabilities into those of scores, both
-    /// [queries, before + own keys], with nothing where a query does not see.
-    fn pull_through_softmax(
-        &self,
-        head: usize,
-        first: usize,
-        before: usize,
-        probabilities: &mut [f32],
-        differences: &mut [f32],
-    ) {
-        let heads = self.heads;
-        let length = self.own.len() / heads.width();
-        let total = before + QUERIES.min(length - first) + first;
-        vectorized(
-            #[inline(always)]
-            || {
-                for (index, (probabilities, differences)) in probabilities
-                    .chunks_exact_mut(total)
-                    .zip(differences.chunks_exact_mut(total))
-                    .enumerate()
-                {
-                    let row = first + index;
-                    let place = row * heads.query_width() + head * heads.size;
-                    let along = dot(
-                        &self.outcome.output[place..place + heads.size],
-                        &self.outcome.gradient[place..place + heads.size],
-                    );
-                    let visible = before + row + 1;
-                    let log_sum = self.outcome.log_sums[row * heads.query + head];
-                    exponentials(&mut probabilities[..visible], 1.0, log_sum);
-                    probabilities[visible..].fill(0.0);
-                    differences[visible..].fill(0.0);
-                    let scale = heads.scale();
-                    for (difference, probability) in differences[..visible]
-                        .iter_mut()
-                        .zip(&probabilities[..visible])
-                    {
-                        *difference = scale * probability * (*difference - along);
-                    }
-                }
-            },
-        );
-    }
 }

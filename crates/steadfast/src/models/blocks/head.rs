@@ -3,6 +3,7 @@
 //! Full logits of a batch are the largest tensor of a step (vocabulary × tokens); here they exist
 //! for a chunk of rows only, and the loss turns each chunk into its gradient in place.
 
+use super::activation::capped;
 use super::buffers::{Buffer, Pool};
 use super::lanes::{
     add_scaled, exponential, exponentials, maximum, sum_of_exponentials, vectorized,
@@ -13,16 +14,23 @@ use crate::conversations::packing::Target;
 use crate::{Error, Result};
 use rayon::prelude::*;
 
-/// Rows whose logits exist at once: 50 MB for a vocabulary of 49 thousand.
-const ROWS: usize = 256;
+/// Logits that exist at once: 67 MB of them.
+const LOGITS: usize = 1 << 24;
 
-/// The frozen head: logits = hidden·weightᵀ.
+/// Most rows whose logits exist at once, for a vocabulary.
+pub fn most_rows(vocabulary: usize) -> usize {
+    (LOGITS / vocabulary.max(1)).clamp(16, 256)
+}
+
+/// The frozen head: logits = hidden·weightᵀ, held within ±cap where there is one.
 #[derive(Clone, Copy)]
 pub struct Head<'a> {
     /// [vocabulary, width]
     pub weight: &'a [f32],
     /// Width of a hidden state.
     pub width: usize,
+    /// Logits are cap·tanh(logit/cap).
+    pub cap: Option<f32>,
     /// Where scratch memory comes from.
     pub pool: &'a Pool,
 }
@@ -41,6 +49,47 @@ impl Head<'_> {
             weights: Rows::of(self.weight, self.width),
         };
         through(whole_mut(logits, rows, vocabulary), false, &[term]);
+        if let Some(cap) = self.cap {
+            logits.par_chunks_mut(vocabulary).for_each(|logits| {
+                vectorized(
+                    #[inline(always)]
+                    || {
+                        for logit in logits {
+                            *logit = capped(*logit, cap).0;
+                        }
+                    },
+                );
+            });
+        }
+    }
+
+    /// What [`Self::slope`] needs of logits that are about to become their gradients.
+    fn held(&self, logits: &[f32]) -> Option<(f32, Buffer)> {
+        self.cap.map(|cap| {
+            let mut held = self.pool.take(logits.len());
+            held.copy_from_slice(logits);
+            (cap, held)
+        })
+    }
+
+    /// Multiplies the gradients of held logits by the slope of the cap, 1 − (logit/cap)².
+    fn slope(&self, held: Option<(f32, Buffer)>, gradients: &mut [f32]) {
+        let Some((cap, held)) = held else { return };
+        let vocabulary = self.vocabulary();
+        gradients
+            .par_chunks_mut(vocabulary)
+            .zip(held.par_chunks(vocabulary))
+            .for_each(|(gradients, held)| {
+                vectorized(
+                    #[inline(always)]
+                    || {
+                        for (gradient, logit) in gradients.iter_mut().zip(held) {
+                            let share = logit / cap;
+                            *gradient *= 1.0 - share * share;
+                        }
+                    },
+                );
+            });
     }
 
     /// Logits [count, vocabulary] of the given rows of `hidden`.
@@ -99,9 +148,10 @@ impl Head<'_> {
     ) -> Result<f64> {
         self.check(hidden, targets)?;
         let mut total = 0.0;
-        for targets in targets.chunks(ROWS) {
+        for targets in targets.chunks(most_rows(self.vocabulary())) {
             let rows = || targets.iter().map(|target| target.row);
             let mut logits = self.logits_of(hidden, rows());
+            let held = self.held(&logits);
             let losses: Vec<f64> = logits
                 .par_chunks_exact_mut(self.vocabulary())
                 .zip(targets)
@@ -123,6 +173,7 @@ impl Head<'_> {
                 })
                 .collect();
             total += losses.iter().sum::<f64>();
+            self.slope(held, &mut logits);
             self.pull_back(&logits, rows(), gradient);
         }
         Ok(total)
@@ -148,8 +199,10 @@ impl Head<'_> {
             )));
         }
         let mut divergences = Vec::with_capacity(rows.len());
-        for (rows, teacher) in rows.chunks(ROWS).zip(teacher.chunks(ROWS * self.width)) {
+        let most = most_rows(self.vocabulary());
+        for (rows, teacher) in rows.chunks(most).zip(teacher.chunks(most * self.width)) {
             let mut student = self.logits_of(hidden, rows.iter().copied());
+            let held = self.held(&student);
             let teacher = self.logits_of(teacher, 0..rows.len() as u32);
             let here: Vec<f64> = student
                 .par_chunks_exact_mut(self.vocabulary())
@@ -163,6 +216,7 @@ impl Head<'_> {
                 .collect();
             divergences.extend(here.iter().map(|divergence| divergence * weight));
             if let Some(gradient) = gradient.as_deref_mut() {
+                self.slope(held, &mut student);
                 self.pull_back(&student, rows.iter().copied(), gradient);
             }
         }
@@ -177,7 +231,7 @@ impl Head<'_> {
     ) -> Result<Vec<(f64, bool)>> {
         self.check(hidden, targets)?;
         let mut found = Vec::with_capacity(targets.len());
-        for targets in targets.chunks(ROWS) {
+        for targets in targets.chunks(most_rows(self.vocabulary())) {
             let logits = self.logits_of(hidden, targets.iter().map(|target| target.row));
             found.par_extend(logits.par_chunks_exact(self.vocabulary()).zip(targets).map(
                 |(logits, target)| {

@@ -70,6 +70,22 @@ pub fn dot(x: &[f32], y: &[f32]) -> f32 {
     fold(lanes)
 }
 
+/// Σ xᵢ.
+#[inline(always)]
+pub fn sum(x: &[f32]) -> f32 {
+    let mut lanes = [0.0f32; LANES];
+    let (chunks, rest) = x.as_chunks::<LANES>();
+    for x in chunks {
+        for lane in 0..LANES {
+            lanes[lane] += x[lane];
+        }
+    }
+    for (lane, x) in rest.iter().enumerate() {
+        lanes[lane] += x;
+    }
+    fold(lanes)
+}
+
 /// y += factor·x.
 #[inline(always)]
 pub fn add_scaled(y: &mut [f32], factor: f32, x: &[f32]) {
@@ -160,6 +176,8 @@ mod tests {
             let y: Vec<f32> = x.iter().map(|x| x * 0.5 - 1.0).collect();
             let expected: f64 = x.iter().zip(&y).map(|(x, y)| f64::from(*x) * f64::from(*y)).sum();
             prop_assert!((f64::from(vectorized(|| dot(&x, &y))) - expected).abs() < 1e-4);
+            let expected: f64 = x.iter().map(|x| f64::from(*x)).sum();
+            prop_assert!((f64::from(vectorized(|| sum(&x))) - expected).abs() < 1e-4);
             let mut powers = x.clone();
             let expected: f64 = x.iter().map(|x| (f64::from(*x) * 2.0 - 1.0).exp()).sum();
             let sum = vectorized(|| exponentials(&mut powers, 2.0, 1.0));

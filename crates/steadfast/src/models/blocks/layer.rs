@@ -1,42 +1,62 @@
-//! One layer of the decoder: attention and gated feed-forward, each normed before and added after.
+//! One layer of the decoder: attention and feed-forward block, each with a norm before it, after it or
+//! both, and added to the residual states: one after the other, or both to the same states.
 
-use super::attention::{self, Heads, Outcome, Prefix, Segment};
-use super::buffers::{Buffer, Floats, Pool};
+use super::attention::{self, Attention, Outcome, Prefix, Segment};
+use super::buffers::{Buffer, Pool};
 use super::cache::LayerCache;
+use super::gated::Unit;
+use super::lanes::{add_scaled, vectorized};
 use super::linear::{BorrowedAdapter, KeptNarrow, LinearGroup};
-use super::rotary::{Rotary, Turn};
-use super::{gated, norm};
+use super::norm::Norm;
+use super::query_key::QueryKeyNorms;
+use super::rotary::{Tables, Turn};
 use crate::Result;
 use crate::conversations::packing::Beginning;
 use crate::models::adapter::AdapterGradients;
 use crate::models::decoder::InputObserver;
-use candle_core::Tensor;
+use rayon::prelude::*;
+use std::sync::Arc;
 
-/// The frozen weights of a layer.
+/// The frozen weights of a layer, and how it goes about them.
 #[derive(Debug)]
 pub struct Layer {
-    /// Norm before attention, \[width\].
-    pub attention_norm: Tensor,
+    /// Norms around attention.
+    pub attention_norms: Norms,
     /// q, k and v.
     pub queries_keys_values: LinearGroup,
+    /// Norm of queries and keys.
+    pub query_key_norms: Option<QueryKeyNorms>,
+    /// Which of the pass's rotary tables turns queries and keys.
+    pub rotary: Option<usize>,
+    /// How queries weigh keys.
+    pub attention: Attention,
     /// o.
     pub output: LinearGroup,
-    /// Norm before the feed-forward block, \[width\].
-    pub feed_forward_norm: Tensor,
-    /// gate and up.
-    pub gate_up: LinearGroup,
+    /// Norms around the feed-forward block.
+    pub feed_forward_norms: Norms,
+    /// gate and up, or up alone.
+    pub up: LinearGroup,
+    /// What is made of them.
+    pub unit: Unit,
     /// down.
     pub down: LinearGroup,
+    /// The feed-forward block reads the layer's input, not what attention has made of it.
+    pub parallel: bool,
+}
+
+/// Norms around a sublayer.
+#[derive(Debug)]
+pub struct Norms {
+    /// Of what the sublayer reads.
+    pub before: Option<Norm>,
+    /// Of what it gives.
+    pub after: Option<Norm>,
 }
 
 /// What all layers of one pass share.
 pub struct Pass<'a> {
-    /// How the attention's columns divide.
-    pub heads: Heads,
-    /// Rotary tables.
-    pub rotary: &'a Rotary,
-    /// Added to the mean square before the root.
-    pub epsilon: f64,
+    /// Tables of each kind of rotary positions.
+    pub rotary: Vec<Arc<Tables>>,
     /// Position of each row in its sequence.
     pub positions: &'a [u32],
     /// Rows of each sequence.
@@ -59,16 +79,26 @@ pub enum Context<'a> {
     Extend(Vec<&'a mut LayerCache>),
 }
 
-/// What a layer keeps for its backward; normed states and gated activations are computed anew.
+/// What a layer keeps for its backward; normed states and activations are computed anew.
 #[derive(Debug)]
 pub struct KeptLayer {
     input: Buffer,
+    /// Turned; as they came out of the product where queries and keys are normed.
     queries_keys_values: Buffer,
     attended: Buffer,
     log_sums: Buffer,
     middle: Buffer,
-    gate_up: Buffer,
+    up: Buffer,
     narrow: [KeptNarrow; 4],
+    /// What attention and feed-forward block gave, where that is normed.
+    given: [Option<Buffer>; 2],
+}
+
+impl KeptLayer {
+    /// The layer's input alone, from which all else can be computed anew.
+    pub fn into_input(self) -> Buffer {
+        self.input
+    }
 }
 
 fn observe_input(
@@ -82,10 +112,75 @@ fn observe_input(
     Ok(())
 }
 
-impl KeptLayer {
-    /// The layer's input alone, from which all else can be computed anew.
-    pub fn into_input(self) -> Buffer {
-        self.input
+/// to += from.
+fn add(to: &mut [f32], from: &[f32]) {
+    const PIECE: usize = 1 << 14;
+    to.par_chunks_mut(PIECE)
+        .zip(from.par_chunks(PIECE))
+        .for_each(|(to, from)| {
+            vectorized(
+                #[inline(always)]
+                || add_scaled(to, 1.0, from),
+            );
+        });
+}
+
+impl Norms {
+    /// What the sublayer reads of `states`: normed into the buffer, or as they are.
+    fn read<'a>(&self, states: &'a [f32], normed: &'a mut [f32]) -> Result<&'a [f32]> {
+        match &self.before {
+            None => Ok(states),
+            Some(norm) => {
+                norm.forward(states, normed)?;
+                Ok(normed)
+            }
+        }
+    }
+
+    /// Adds the gradient of the states to `to`, from that of what the sublayer read.
+    fn read_back(&self, states: &[f32], gradient: &[f32], to: &mut [f32]) -> Result<()> {
+        match &self.before {
+            None => add(to, gradient),
+            Some(norm) => norm.backward(states, gradient, to)?,
+        }
+        Ok(())
+    }
+
+    /// Adds what the sublayer's last linear layers give for `x` to `states`. Where that is normed, it
+    /// is kept.
+    fn give(
+        &self,
+        pass: &Pass<'_>,
+        group: &LinearGroup,
+        x: &[f32],
+        states: &mut [f32],
+    ) -> Result<(KeptNarrow, Option<Buffer>)> {
+        let (adapter, pool) = (pass.adapter, pass.pool);
+        let Some(norm) = &self.after else {
+            return Ok((group.forward(x, adapter, true, pool, states)?, None));
+        };
+        let mut given = pool.take(states.len());
+        let narrow = group.forward(x, adapter, false, pool, &mut given)?;
+        let mut normed = pool.take(states.len());
+        norm.forward(&given, &mut normed)?;
+        add(states, &normed);
+        Ok((narrow, Some(given)))
+    }
+
+    /// The gradient of what was given, from that of the states; none where they are the same.
+    fn give_back(
+        &self,
+        pool: &Pool,
+        given: Option<&Buffer>,
+        gradient: &[f32],
+    ) -> Result<Option<Buffer>> {
+        let (Some(norm), Some(given)) = (&self.after, given) else {
+            return Ok(None);
+        };
+        let mut of_given = pool.take(gradient.len());
+        of_given.fill(0.0);
+        norm.backward(given, gradient, &mut of_given)?;
+        Ok(Some(of_given))
     }
 }
 
@@ -95,7 +190,7 @@ impl Layer {
         [
             &self.queries_keys_values,
             &self.output,
-            &self.gate_up,
+            &self.up,
             &self.down,
         ]
     }
@@ -108,68 +203,80 @@ impl Layer {
         context: Context<'_>,
         observe: &mut Option<InputObserver<'_>>,
     ) -> Result<(Buffer, KeptLayer)> {
-        let (heads, pool, adapter) = (pass.heads, pass.pool, pass.adapter);
+        let (heads, pool, adapter) = (self.attention.heads, pass.pool, pass.adapter);
         let rows = pass.positions.len();
         let mut normed = pool.take(input.len());
-        let weight = Floats::of(&self.attention_norm)?;
-        norm::forward(&input, &weight, pass.epsilon, &mut normed);
-        observe_input(observe, &self.queries_keys_values, &normed)?;
+        let read = self.attention_norms.read(&input, &mut normed)?;
+        observe_input(observe, &self.queries_keys_values, read)?;
         let mut queries_keys_values = pool.take(rows * heads.width());
         let shared_narrow = self.queries_keys_values.forward(
-            &normed,
+            read,
             adapter,
             false,
             pool,
             &mut queries_keys_values,
         )?;
-        pass.rotary.apply(
-            &mut queries_keys_values,
-            heads.width(),
-            heads.query + heads.key_value,
-            pass.positions,
-            Turn::Forth,
-        );
+        let positioned = self.position(pass, &mut queries_keys_values)?;
         let mut attended = pool.take(rows * heads.query_width());
         let mut log_sums = pool.take(rows * heads.query);
         self.attend(
             pass,
-            &queries_keys_values,
+            positioned.as_deref().unwrap_or(&queries_keys_values),
             context,
             &mut attended,
             &mut log_sums,
         );
+        drop(positioned);
         observe_input(observe, &self.output, &attended)?;
         let mut middle = pool.take(input.len());
         middle.copy_from_slice(&input);
-        let output_narrow = self
-            .output
-            .forward(&attended, adapter, true, pool, &mut middle)?;
+        let (output_narrow, attention_gave) =
+            self.attention_norms
+                .give(pass, &self.output, &attended, &mut middle)?;
 
-        let weight = Floats::of(&self.feed_forward_norm)?;
-        norm::forward(&middle, &weight, pass.epsilon, &mut normed);
-        observe_input(observe, &self.gate_up, &normed)?;
-        let mut gate_up = pool.take(rows * self.gate_up.outputs);
-        let gate_up_narrow = self
-            .gate_up
-            .forward(&normed, adapter, false, pool, &mut gate_up)?;
+        let states = if self.parallel { &input } else { &middle };
+        let read = self.feed_forward_norms.read(states, &mut normed)?;
+        observe_input(observe, &self.up, read)?;
+        let mut up = pool.take(rows * self.up.outputs);
+        let up_narrow = self.up.forward(read, adapter, false, pool, &mut up)?;
         let mut activated = pool.take(rows * self.down.inputs);
-        gated::forward(&gate_up, self.down.inputs, &mut activated);
+        self.unit.forward(&up, self.down.inputs, &mut activated);
         observe_input(observe, &self.down, &activated)?;
         let mut output = normed;
         output.copy_from_slice(&middle);
-        let down_narrow = self
-            .down
-            .forward(&activated, adapter, true, pool, &mut output)?;
+        let (down_narrow, feed_forward_gave) =
+            self.feed_forward_norms
+                .give(pass, &self.down, &activated, &mut output)?;
         let kept = KeptLayer {
             input,
             queries_keys_values,
             attended,
             log_sums,
             middle,
-            gate_up,
-            narrow: [shared_narrow, output_narrow, gate_up_narrow, down_narrow],
+            up,
+            narrow: [shared_narrow, output_narrow, up_narrow, down_narrow],
+            given: [attention_gave, feed_forward_gave],
         };
         Ok((output, kept))
+    }
+
+    /// Turns queries and keys by their positions: in place, or normed before into a buffer of their
+    /// own.
+    fn position(&self, pass: &Pass<'_>, raw: &mut Buffer) -> Result<Option<Buffer>> {
+        let heads = self.attention.heads;
+        let mut normed = match &self.query_key_norms {
+            None => None,
+            Some(norms) => {
+                let mut normed = pass.pool.take(raw.len());
+                norms.forward(heads, raw, &mut normed)?;
+                Some(normed)
+            }
+        };
+        if let Some(index) = self.rotary {
+            let turned = normed.as_mut().unwrap_or(raw);
+            pass.rotary[index].apply(turned, heads, pass.positions, Turn::Forth);
+        }
+        Ok(normed)
     }
 
     fn attend(
@@ -180,6 +287,7 @@ impl Layer {
         attended: &mut [f32],
         log_sums: &mut [f32],
     ) {
+        let heads = self.attention.heads;
         let segments: Vec<Segment<'_>> = pass
             .lengths
             .iter()
@@ -189,19 +297,19 @@ impl Layer {
                 prefix: match &context {
                     Context::Fresh => match pass.beginning.before(index) {
                         0 => Prefix::None,
-                        rows => Prefix::Rows(&shared[..rows * pass.heads.width()]),
+                        rows => Prefix::Rows(&shared[..rows * heads.width()]),
                     },
                     Context::Read(caches) => Prefix::Cache(caches[index]),
                     Context::Extend(caches) => Prefix::Cache(&*caches[index]),
                 },
             })
             .collect();
-        attention::forward(pass.heads, shared, &segments, attended, log_sums);
+        attention::forward(&self.attention, shared, &segments, attended, log_sums);
         if let Context::Extend(caches) = &mut context {
             let mut rest = shared;
             for (cache, &length) in caches.iter_mut().zip(pass.lengths) {
-                let (rows, after) = rest.split_at(length * pass.heads.width());
-                cache.append(pass.heads, rows);
+                let (rows, after) = rest.split_at(length * heads.width());
+                cache.append(heads, rows);
                 rest = after;
             }
         }
@@ -212,108 +320,148 @@ impl Layer {
     pub fn backward(
         &self,
         pass: &Pass<'_>,
-        kept: KeptLayer,
+        mut kept: KeptLayer,
         mut gradient: Buffer,
         input_needed: bool,
         gradients: &mut AdapterGradients,
     ) -> Result<Buffer> {
-        let (heads, pool, adapter) = (pass.heads, pass.pool, pass.adapter);
+        let pool = pass.pool;
+        // Beside a parallel block, attention's output is as it was before that block.
+        let beside = self.parallel.then(|| {
+            let mut beside = pool.take(gradient.len());
+            beside.copy_from_slice(&gradient);
+            beside
+        });
+        self.feed_forward_back(pass, &mut kept, &mut gradient, gradients)?;
+        let of_middle = beside.as_ref().unwrap_or(&gradient);
+        let of_shared = self.attention_back(pass, &mut kept, of_middle, gradients)?;
+        drop(beside);
+
+        let mut normed = pool.take(gradient.len());
+        let read = self.attention_norms.read(&kept.input, &mut normed)?;
+        let mut of_read = pool.take(gradient.len());
+        self.queries_keys_values.backward(
+            read,
+            &kept.narrow[0],
+            &of_shared,
+            pass.adapter,
+            pool,
+            input_needed.then_some(&mut of_read),
+            gradients,
+        )?;
+        if input_needed {
+            self.attention_norms
+                .read_back(&kept.input, &of_read, &mut gradient)?;
+        }
+        Ok(gradient)
+    }
+
+    /// Adds the feed-forward block's part of the gradient of the states that it reads to `gradient`,
+    /// that of the layer's output.
+    fn feed_forward_back(
+        &self,
+        pass: &Pass<'_>,
+        kept: &mut KeptLayer,
+        gradient: &mut [f32],
+        gradients: &mut AdapterGradients,
+    ) -> Result<()> {
+        let (pool, adapter) = (pass.pool, pass.adapter);
         let rows = pass.positions.len();
-        let intermediate = self.down.inputs;
-        let [shared_narrow, output_narrow, gate_up_narrow, down_narrow] = &kept.narrow;
-        let mut activated = pool.take(rows * intermediate);
-        gated::forward(&kept.gate_up, intermediate, &mut activated);
-        let mut gradient_activated = pool.take(rows * intermediate);
+        let width = self.down.inputs;
+        let mut activated = pool.take(rows * width);
+        self.unit.forward(&kept.up, width, &mut activated);
+        let given = kept.given[1].take();
+        let of_given = self
+            .feed_forward_norms
+            .give_back(pool, given.as_ref(), gradient)?;
+        drop(given);
+        let mut of_activated = pool.take(rows * width);
         self.down.backward(
             &activated,
-            down_narrow,
-            &gradient,
+            &kept.narrow[3],
+            of_given.as_deref().unwrap_or(gradient),
             adapter,
             pool,
-            Some(&mut gradient_activated),
+            Some(&mut of_activated),
             gradients,
         )?;
-        drop(activated);
-        let mut gradient_gate_up = pool.take(rows * self.gate_up.outputs);
-        gated::backward(
-            &kept.gate_up,
-            intermediate,
-            &gradient_activated,
-            &mut gradient_gate_up,
-        );
-        drop(gradient_activated);
+        drop((activated, of_given));
+        let mut of_up = pool.take(rows * self.up.outputs);
+        self.unit
+            .backward(&kept.up, width, &of_activated, &mut of_up);
+        drop(of_activated);
+        let states = if self.parallel {
+            &kept.input
+        } else {
+            &kept.middle
+        };
         let mut normed = pool.take(gradient.len());
-        let mut gradient_normed = pool.take(gradient.len());
-        let weight = Floats::of(&self.feed_forward_norm)?;
-        norm::forward(&kept.middle, &weight, pass.epsilon, &mut normed);
-        self.gate_up.backward(
-            &normed,
-            gate_up_narrow,
-            &gradient_gate_up,
+        let read = self.feed_forward_norms.read(states, &mut normed)?;
+        let mut of_read = pool.take(gradient.len());
+        self.up.backward(
+            read,
+            &kept.narrow[2],
+            &of_up,
             adapter,
             pool,
-            Some(&mut gradient_normed),
+            Some(&mut of_read),
             gradients,
         )?;
-        drop(gradient_gate_up);
-        norm::backward(
-            &kept.middle,
-            &weight,
-            pass.epsilon,
-            &gradient_normed,
-            &mut gradient,
-        );
+        self.feed_forward_norms
+            .read_back(states, &of_read, gradient)
+    }
 
-        let mut gradient_attended = pool.take(rows * heads.query_width());
+    /// The gradient of the product that gave queries, keys and values, from that of the states that
+    /// attention was added to.
+    fn attention_back(
+        &self,
+        pass: &Pass<'_>,
+        kept: &mut KeptLayer,
+        gradient: &[f32],
+        gradients: &mut AdapterGradients,
+    ) -> Result<Buffer> {
+        let (heads, pool) = (self.attention.heads, pass.pool);
+        let rows = pass.positions.len();
+        let given = kept.given[0].take();
+        let of_given = self
+            .attention_norms
+            .give_back(pool, given.as_ref(), gradient)?;
+        drop(given);
+        let mut of_attended = pool.take(rows * heads.query_width());
         self.output.backward(
             &kept.attended,
-            output_narrow,
-            &gradient,
-            adapter,
+            &kept.narrow[1],
+            of_given.as_deref().unwrap_or(gradient),
+            pass.adapter,
             pool,
-            Some(&mut gradient_attended),
+            Some(&mut of_attended),
             gradients,
         )?;
-        let mut gradient_shared = pool.take(rows * heads.width());
+        drop(of_given);
+        // Without a norm of queries and keys, what is kept is positioned already.
+        let positioned = match &self.query_key_norms {
+            None => None,
+            Some(_) => self.position(pass, &mut kept.queries_keys_values)?,
+        };
+        let mut of_shared = pool.take(rows * heads.width());
         attention::backward(
-            heads,
-            &kept.queries_keys_values,
+            &self.attention,
+            positioned.as_deref().unwrap_or(&kept.queries_keys_values),
             pass.lengths,
             pass.beginning,
             Outcome {
                 output: &kept.attended,
                 log_sums: &kept.log_sums,
-                gradient: &gradient_attended,
+                gradient: &of_attended,
             },
-            &mut gradient_shared,
+            &mut of_shared,
         );
-        pass.rotary.apply(
-            &mut gradient_shared,
-            heads.width(),
-            heads.query + heads.key_value,
-            pass.positions,
-            Turn::Back,
-        );
-        let weight = Floats::of(&self.attention_norm)?;
-        norm::forward(&kept.input, &weight, pass.epsilon, &mut normed);
-        self.queries_keys_values.backward(
-            &normed,
-            shared_narrow,
-            &gradient_shared,
-            adapter,
-            pool,
-            input_needed.then_some(&mut gradient_normed),
-            gradients,
-        )?;
-        if input_needed {
-            norm::backward(
-                &kept.input,
-                &weight,
-                pass.epsilon,
-                &gradient_normed,
-                &mut gradient,
-            );
+        if let Some(index) = self.rotary {
+            pass.rotary[index].apply(&mut of_shared, heads, pass.positions, Turn::Back);
         }
-        Ok(gradient)
+        if let Some(norms) = &self.query_key_norms {
+            norms.backward(heads, &kept.queries_keys_values, &mut of_shared)?;
+        }
+        Ok(of_shared)
     }
 }

@@ -2,6 +2,7 @@
 
 use super::buffers::{Buffer, Floats, Pool, matrix};
 use super::frozen::Frozen;
+use super::lanes::add_scaled;
 use super::product::{block_mut, whole_mut};
 use super::tiles::{Back, Panels, Rows, Through, across, back, narrow, through};
 use crate::models::adapter::{Adapter, AdapterGradients};
@@ -21,11 +22,13 @@ pub struct Part {
 }
 
 /// Linear layers on one input, their weights stacked so that one product serves all of them:
-/// y = x·[W₁; W₂; …]ᵀ.
+/// y = x·[W₁; W₂; …]ᵀ + b.
 #[derive(Debug)]
 pub struct LinearGroup {
     /// [outputs, inputs]
     pub weight: Frozen,
+    /// Added to each row of y, \[outputs\]; the change of an adapter leaves it alone.
+    pub bias: Option<Tensor>,
     /// The layers, in the order of their columns in y.
     pub parts: Vec<Part>,
     /// Width of x.
@@ -94,6 +97,22 @@ impl LinearGroup {
         Rows::of(weight, self.inputs).from_row(part.start)
     }
 
+    /// Writes the bias to each row of y (or adds it, with `accumulate`); false where there is none.
+    fn begin(&self, accumulate: bool, y: &mut [f32]) -> Result<bool> {
+        let Some(bias) = &self.bias else {
+            return Ok(false);
+        };
+        let bias = Floats::of(bias)?;
+        for row in y.chunks_exact_mut(self.outputs) {
+            if accumulate {
+                add_scaled(row, 1.0, &bias);
+            } else {
+                row.copy_from_slice(&bias);
+            }
+        }
+        Ok(true)
+    }
+
     /// Writes (or adds, with `accumulate`) y [rows, outputs] for x [rows, inputs].
     pub fn forward(
         &self,
@@ -105,6 +124,8 @@ impl LinearGroup {
     ) -> Result<KeptNarrow> {
         let rows = x.len() / self.inputs;
         let weight = self.weight.lend(pool)?;
+        // Where there is a bias, the products are added to it.
+        let accumulate = self.begin(accumulate, y)? || accumulate;
         let panels = Panels::pack(pool, x, self.inputs);
         let adapted = |part: &Part| adapter.modules.contains_key(part.path.as_str());
         if !self.parts.iter().any(adapted) {

@@ -6,6 +6,7 @@
 //! products are [`tiles`], small ones go through [`product`]; element-wise loops through [`lanes`], which gives them the widest
 //! vector instructions the machine has.
 
+pub mod activation;
 pub mod attention;
 pub mod buffers;
 pub mod cache;
@@ -17,5 +18,6 @@ pub mod layer;
 pub mod linear;
 pub mod norm;
 pub mod product;
+pub mod query_key;
 pub mod rotary;
 pub mod tiles;

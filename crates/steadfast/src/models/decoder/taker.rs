@@ -2,6 +2,8 @@
 
 use super::super::blocks::frozen::Frozen;
 use super::super::blocks::linear::{LinearGroup, Part};
+use super::super::blocks::norm::Norm;
+use super::super::config::{NormConfig, NormKind};
 use super::super::weights::{Weight, Weights};
 use crate::{Error, Result};
 use candle_core::Tensor;
@@ -16,7 +18,7 @@ impl Taker {
         let weight = self.weights.remove(name).ok_or_else(|| {
             Error::user(format!("the model has no tensor `{name}`"))
                 .field(name)
-                .hint("check that the folder or file holds a complete Llama-family model")
+                .hint("check that the folder or file holds a complete model")
         })?;
         if weight.shape() != shape {
             return Err(Error::user(format!(
@@ -35,18 +37,51 @@ impl Taker {
         self.weight(name, shape)?.into_floats()
     }
 
+    /// The norm of that name.
+    pub(super) fn norm(&mut self, name: &str, width: usize, config: &NormConfig) -> Result<Norm> {
+        let bias = match config.kind {
+            NormKind::RootMeanSquare => None,
+            NormKind::Layer => Some(self.take(&format!("{name}.bias"), &[width])?),
+        };
+        Ok(Norm {
+            weight: self.norm_weight(name, width, config)?,
+            bias,
+            epsilon: config.epsilon,
+        })
+    }
+
+    /// A norm's weight, as it is multiplied with.
+    pub(super) fn norm_weight(
+        &mut self,
+        name: &str,
+        width: usize,
+        config: &NormConfig,
+    ) -> Result<Tensor> {
+        let weight = self.take(&format!("{name}.weight"), &[width])?;
+        if config.offset == 0.0 {
+            return Ok(weight);
+        }
+        Ok((weight + config.offset)?)
+    }
+
+    /// The linear layers `parts` (name, width of the output) below `layer`, stacked.
     pub(super) fn group(
         &mut self,
         layer: &str,
         inputs: usize,
         parts: &[(&str, usize)],
+        biased: bool,
     ) -> Result<LinearGroup> {
         let mut weights = Vec::new();
+        let mut biases = Vec::new();
         let mut described = Vec::new();
         let mut start = 0;
         for &(name, outputs) in parts {
             let path = format!("{layer}.{name}");
             weights.push(self.weight(&format!("{path}.weight"), &[outputs, inputs])?);
+            if biased {
+                biases.push(self.take(&format!("{path}.bias"), &[outputs])?);
+            }
             described.push(Part {
                 path,
                 start,
@@ -61,23 +96,26 @@ impl Taker {
             });
             Frozen::Stored(stored.collect())
         } else {
-            let mut floats = weights.into_iter().map(Weight::into_floats);
-            match (floats.next(), floats.len()) {
-                (Some(only), 0) => Frozen::Floats(only?),
-                (first, _) => {
-                    let all = first
-                        .into_iter()
-                        .chain(floats)
-                        .collect::<Result<Vec<_>>>()?;
-                    Frozen::Floats(Tensor::cat(&all, 0)?)
-                }
-            }
+            let floats = weights.into_iter().map(Weight::into_floats);
+            Frozen::Floats(stacked(floats.collect::<Result<_>>()?)?)
         };
         Ok(LinearGroup {
             weight,
+            bias: biased.then(|| stacked(biases)).transpose()?,
             parts: described,
             inputs,
             outputs: start,
         })
+    }
+}
+
+/// The tensors below one another; a single one is not copied.
+fn stacked(mut tensors: Vec<Tensor>) -> Result<Tensor> {
+    match tensors.pop() {
+        Some(only) if tensors.is_empty() => Ok(only),
+        last => {
+            tensors.extend(last);
+            Ok(Tensor::cat(&tensors, 0)?)
+        }
     }
 }

@@ -4,6 +4,7 @@
 use super::*;
 use crate::conversations::tokens::Example;
 use crate::models::adapter::LowRank;
+use crate::models::config::{LayerConfig, RotaryConfig, Scaling};
 use proptest::prelude::*;
 use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -20,18 +21,26 @@ pub(crate) fn uniform(random: &mut impl Rng, shape: (usize, usize), size: f32) -
 
 pub(crate) fn tiny_config() -> ModelConfig {
     ModelConfig {
-        architecture: "llama".into(),
         hidden_size: HIDDEN,
         intermediate_size: 20,
-        layers: 2,
+        layers: vec![
+            LayerConfig {
+                rotary: Some(0),
+                window: None,
+            };
+            2
+        ],
         heads: 4,
         key_value_heads: 2,
         head_size: 6,
         vocabulary: VOCABULARY,
         context: 256,
-        rope_theta: 10_000.0,
-        norm_epsilon: 1e-5,
-        tied_embeddings: false,
+        rotary: vec![RotaryConfig {
+            theta: 10_000.0,
+            size: 6,
+            scaling: Scaling::None,
+        }],
+        ..ModelConfig::default()
     }
 }
 
@@ -52,7 +61,7 @@ pub(crate) fn tiny_weights(config: &ModelConfig) -> Weights {
         config.heads * config.head_size,
         config.key_value_heads * config.head_size,
     );
-    for layer in 0..config.layers {
+    for layer in 0..config.layers.len() {
         let at = |name: &str| format!("model.layers.{layer}.{name}.weight");
         put(at("self_attn.q_proj"), (queries, hidden), 0.5);
         put(at("self_attn.k_proj"), (keys, hidden), 0.5);
@@ -63,7 +72,7 @@ pub(crate) fn tiny_weights(config: &ModelConfig) -> Weights {
         put(at("mlp.down_proj"), (hidden, config.intermediate_size), 0.4);
     }
     let mut norms = vec!["model.norm.weight".to_owned()];
-    for layer in 0..config.layers {
+    for layer in 0..config.layers.len() {
         norms.push(format!("model.layers.{layer}.input_layernorm.weight"));
         norms.push(format!(
             "model.layers.{layer}.post_attention_layernorm.weight"
@@ -135,7 +144,7 @@ pub(crate) fn tiny_batch() -> Packed {
     }
 }
 
-fn largest_difference(left: &Tensor, right: &Tensor) -> f32 {
+pub(crate) fn largest_difference(left: &Tensor, right: &Tensor) -> f32 {
     assert_eq!(left.dims(), right.dims());
     let left = Floats::of(left).expect("a CPU tensor");
     let right = Floats::of(right).expect("a CPU tensor");

@@ -2,10 +2,9 @@
 
 use super::{Exported, bytes_under, check_all_met, check_free, merged};
 use crate::models::adapter::Adapter;
-use crate::models::config::ModelConfig;
-use crate::models::language_model::read_template;
+use crate::models::config::{ModelConfig, Scaling};
+use crate::models::language_model::read_text;
 use crate::models::resolve::Located;
-use crate::models::tokenizer::Tokenizer;
 use crate::models::weights::{self, Form};
 use crate::runs::atomic;
 use crate::{Error, Result};
@@ -73,8 +72,7 @@ fn from_folder(base: &Path, adapter: &Adapter, folder: &Path) -> Result<()> {
 
 fn from_gguf(base: &Path, adapter: &Adapter, folder: &Path) -> Result<()> {
     let config = ModelConfig::read(base)?;
-    let tokenizer = Tokenizer::read(base)?;
-    let template = read_template(base, &tokenizer)?;
+    let (tokenizer, template) = read_text(base)?;
     let mut met = BTreeSet::new();
     let mut written = BTreeMap::new();
     for (name, weight) in weights::read(base, Form::Floats, &Device::Cpu)? {
@@ -93,7 +91,7 @@ fn from_gguf(base: &Path, adapter: &Adapter, folder: &Path) -> Result<()> {
         .and_then(|token| tokenizer.inner.token_to_id(token));
     json_file(
         &folder.join("config.json"),
-        &config_of(&config, beginning, &ending),
+        &config_of(&config, beginning, &ending)?,
     )?;
     json_file(
         &folder.join("generation_config.json"),
@@ -137,12 +135,12 @@ fn with_change(
     merged(adapter, path, weight)
 }
 
-/// transformers' configuration of a Llama model.
-fn config_of(config: &ModelConfig, beginning: Option<u32>, ending: &[u32]) -> Value {
-    json!({
-        "architectures": ["LlamaForCausalLM"],
-        "model_type": "llama",
-        "attention_bias": false,
+/// transformers' configuration of a model whose GGUF file was read.
+fn config_of(config: &ModelConfig, beginning: Option<u32>, ending: &[u32]) -> Result<Value> {
+    let mut value = json!({
+        "architectures": [config.family()?.class],
+        "model_type": config.architecture,
+        "attention_bias": config.biases.queries_keys_values,
         "bos_token_id": beginning,
         "eos_token_id": ending,
         "head_dim": config.head_size,
@@ -150,16 +148,52 @@ fn config_of(config: &ModelConfig, beginning: Option<u32>, ending: &[u32]) -> Va
         "hidden_size": config.hidden_size,
         "intermediate_size": config.intermediate_size,
         "max_position_embeddings": config.context,
-        "mlp_bias": false,
+        "mlp_bias": config.biases.feed_forward,
         "num_attention_heads": config.heads,
-        "num_hidden_layers": config.layers,
+        "num_hidden_layers": config.layers.len(),
         "num_key_value_heads": config.key_value_heads,
-        "rms_norm_eps": config.norm_epsilon,
-        "rope_theta": config.rope_theta,
+        "rms_norm_eps": config.norm.epsilon,
         "tie_word_embeddings": config.tied_embeddings,
         "torch_dtype": "float32",
         "vocab_size": config.vocabulary,
-    })
+    });
+    for (kind, field) in config
+        .rotary
+        .iter()
+        .zip(["rope_theta", "rope_local_base_freq"])
+    {
+        value[field] = json!(kind.theta);
+    }
+    match config.rotary.first().map(|kind| &kind.scaling) {
+        None | Some(Scaling::None) => {}
+        Some(Scaling::Linear { factor }) => {
+            value["rope_scaling"] = json!({ "rope_type": "linear", "factor": factor });
+        }
+        Some(Scaling::Llama3 { .. } | Scaling::Each { .. }) => {
+            return Err(Error::user(
+                "the base's rotary divisors have no form in transformers' configuration",
+            )
+            .hint(
+                "use the base's folder with config.json and safetensors instead of its GGUF file",
+            ));
+        }
+    }
+    if config.architecture == "gemma3_text" {
+        value["hidden_activation"] = json!("gelu_pytorch_tanh");
+        value["query_pre_attn_scalar"] =
+            json!(config.query_scalar.unwrap_or(config.head_size as f64));
+        value["sliding_window"] = json!(config.layers.iter().find_map(|layer| layer.window));
+        let kinds: Vec<&str> = config
+            .layers
+            .iter()
+            .map(|layer| match layer.window {
+                Some(_) => "sliding_attention",
+                None => "full_attention",
+            })
+            .collect();
+        value["layer_types"] = json!(kinds);
+    }
+    Ok(value)
 }
 
 fn save(tensors: &BTreeMap<String, Tensor>, path: &Path) -> Result<()> {

@@ -3,7 +3,7 @@
 use super::{Exported, bytes_under, check_all_met, check_free, merged};
 use crate::models::adapter::Adapter;
 use crate::models::gguf::{
-    GgufFile, interleave_rotary_rows, restore_rotary_rows, transformers_name,
+    GgufFile, interleave_rotary_rows, interleaved_heads, restore_rotary_rows, transformers_name,
 };
 use crate::models::resolve::Located;
 use crate::runs::atomic;
@@ -98,7 +98,7 @@ pub fn write(
     let mut tensors = Vec::new();
     for name in base.tensor_names() {
         let stored = base.stored(&mut reader, name, &Device::Cpu)?;
-        let known = transformers_name(name);
+        let known = transformers_name(&architecture, name);
         let path = known
             .as_deref()
             .and_then(|known| known.strip_suffix(".weight"));
@@ -110,11 +110,8 @@ pub fn write(
         met.insert(path.to_owned());
         let mut weight = stored.dequantize(&Device::Cpu)?;
         if adapter.modules.contains_key(path) {
-            let heads = match path.rsplit('.').next() {
-                Some("q_proj") => Some(heads),
-                Some("k_proj") => Some(key_value_heads),
-                _ => None,
-            };
+            let name = format!("{path}.weight");
+            let heads = interleaved_heads(&architecture, &name, heads, key_value_heads);
             weight = match heads {
                 Some(heads) => {
                     let restored = restore_rotary_rows(&weight, heads)?;

@@ -4,9 +4,8 @@ use super::gguf::{self, Quantization};
 use super::{Exported, bytes_under, check_free};
 use crate::conversations::{Message, Role};
 use crate::models::adapter::Adapter;
-use crate::models::language_model::read_template;
+use crate::models::language_model::read_text;
 use crate::models::resolve::Located;
-use crate::models::tokenizer::Tokenizer;
 use crate::runs::atomic;
 use crate::{Error, Result};
 use std::fmt::Write;
@@ -36,8 +35,7 @@ pub fn write(
 /// Ollama's templates are Go's, not Jinja: a ChatML model gets its template and the system prompt
 /// that its own template puts where none is given; for others Ollama looks at the file's template.
 fn modelfile(located: &Located) -> Result<String> {
-    let tokenizer = Tokenizer::read(&located.path)?;
-    let template = read_template(&located.path, &tokenizer)?;
+    let (tokenizer, template) = read_text(&located.path)?;
     let question = Message::new(Role::User, "?");
     let rendered = template.render(std::slice::from_ref(&question), true)?;
     let mut text = String::from("# ollama create NAME -f Modelfile\nFROM ./model.gguf\n");

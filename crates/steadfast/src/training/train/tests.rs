@@ -6,6 +6,7 @@ use crate::methods::low_rank::{Adapting, uniform};
 use crate::methods::moments::{FirstTokens, Moments, group_of};
 use crate::methods::{full, lora, null_space, spectrum};
 use crate::models::accelerated::tests::device;
+use crate::models::config::{LayerConfig, RotaryConfig, Scaling};
 use crate::models::weights::Weights;
 use crate::models::{AcceleratedDecoder, ModelConfig};
 use crate::settings::{MethodName, NullSpaceSettings, Subspace};
@@ -17,18 +18,27 @@ const VOCABULARY: usize = 31;
 
 fn decoder() -> Decoder {
     let config = ModelConfig {
-        architecture: "llama".into(),
         hidden_size: 16,
         intermediate_size: 20,
-        layers: 2,
+        layers: vec![
+            LayerConfig {
+                rotary: Some(0),
+                window: None,
+            };
+            2
+        ],
         heads: 4,
         key_value_heads: 2,
         head_size: 4,
         vocabulary: VOCABULARY,
         context: 128,
-        rope_theta: 10_000.0,
-        norm_epsilon: 1e-5,
+        rotary: vec![RotaryConfig {
+            theta: 10_000.0,
+            size: 4,
+            scaling: Scaling::None,
+        }],
         tied_embeddings: true,
+        ..ModelConfig::default()
     };
     let mut weights = Weights::new();
     let mut put = |name: String, shape: (usize, usize), bound: f32| {
