@@ -8,6 +8,7 @@ use std::io::IsTerminal;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 use steadfast::events::{Event, Listener};
+use steadfast::providers::job;
 
 const DIM: Style = Style::new().dimmed();
 const CYAN: Style = AnsiColor::Cyan.on_default();
@@ -212,7 +213,7 @@ impl Listener for Progress {
             } => {
                 let price = dollars.map_or_else(
                     || "at a price that nobody says".to_owned(),
-                    |dollars| format!("for about ${dollars:.2}"),
+                    |amount| format!("for about {}", job::dollars(amount)),
                 );
                 self.line(
                     stage.bar.as_ref(),

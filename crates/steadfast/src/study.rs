@@ -83,11 +83,9 @@ pub fn run(settings: &StudySettings, listener: &dyn Listener) -> Result<StudyOut
         });
     }
     let bench = Workbench::new(settings, &located, &folder, listener);
-    // Scores kept without text hold no reply to judge.
     let judge = settings
         .judge
         .as_ref()
-        .filter(|_| !settings.kept_only)
         .map(|judge| Session::open(judge, Some(&located), listener))
         .transpose()?;
     let part = Part {

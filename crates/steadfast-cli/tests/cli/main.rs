@@ -4,6 +4,7 @@
 #[path = "../../../steadfast/src/providers/emulators/mod.rs"]
 mod emulators;
 mod help;
+mod hosted;
 mod judge;
 mod kept;
 mod memory;

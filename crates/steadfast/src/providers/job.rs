@@ -114,6 +114,15 @@ pub struct Estimate {
     pub dollars: Option<f64>,
 }
 
+/// Dollars as people write them: cents, or less where there is less.
+pub fn dollars(amount: f64) -> String {
+    if amount > 0.0 && amount < 0.01 {
+        format!("${amount:.4}")
+    } else {
+        format!("${amount:.2}")
+    }
+}
+
 /// One service. Each call is one step; all errors quote the service.
 pub trait Provider {
     /// Which.

@@ -47,7 +47,7 @@ impl Name {
     pub fn address(self) -> &'static str {
         match self {
             Self::OpenAi => "https://api.openai.com/v1",
-            Self::Together => "https://api.together.xyz/v1",
+            Self::Together => "https://api.together.ai/v1",
         }
     }
 
@@ -75,10 +75,15 @@ impl Name {
                 .map(|url| url.trim().to_owned())
                 .filter(|url| !url.is_empty())
         };
-        asked
+        let url = asked
             .map(str::to_owned)
             .or_else(from_environment)
-            .unwrap_or_else(|| self.address().to_owned())
+            .unwrap_or_else(|| self.address().to_owned());
+        // Together's newer client adds the version by itself, its older one does not.
+        match url.trim_end_matches('/') {
+            bare if self == Self::Together && !bare.ends_with("/v1") => format!("{bare}/v1"),
+            _ => url,
+        }
     }
 
     /// A connection to it. A server on this machine needs no key.
@@ -95,7 +100,6 @@ impl Name {
         let connection = Connection::new(self.name(), &base, key, place.timeout)?;
         if !connection.has_key() && !connection.is_here() {
             return Err(Error::user(format!("the variable {variable} holds no key for {}", self.name()))
-                .field("key_variable")
                 .hint(format!(
                     "export {variable}=…, or name a file with key_file = \"PATH\"; a server on this machine needs no key"
                 )));
@@ -135,6 +139,15 @@ mod tests {
         for name in Name::NAMES {
             assert_eq!(Name::named(name).map(Name::name), Some(name));
         }
+    }
+
+    #[test]
+    fn togethers_address_is_read_with_its_version_and_without() {
+        for asked in ["http://h", "http://h/", "http://h/v1", "http://h/v1/"] {
+            let url = Name::Together.base_url(Some(asked));
+            assert_eq!(url.trim_end_matches('/'), "http://h/v1");
+        }
+        assert_eq!(Name::OpenAi.base_url(Some("http://h/api")), "http://h/api");
     }
 
     #[test]

@@ -4,7 +4,7 @@
 //! asked for a job with our tag; and where the answer to the making is lost, it is asked again.
 
 use super::connection::Connection;
-use super::job::{Creation, Estimate, Happening, Job, Order, Provider, State};
+use super::job::{Creation, Estimate, Happening, Job, Order, Provider, State, dollars as in_words};
 use super::name::{Name, Place};
 use super::openai::OpenAi;
 use super::record::{Record, SCHEMA};
@@ -195,8 +195,9 @@ impl Hosted<'_> {
             (Some(dollars), Some(most)) if dollars <= most => return Ok(()),
             (Some(dollars), Some(most)) => {
                 return Err(Error::budget(format!(
-                    "training `{}` at {who} is estimated at ${dollars:.2}, more than its `max_cost` of ${most}",
-                    self.order.name
+                    "training `{}` at {who} is estimated at {}, more than its `max_cost` of ${most}",
+                    self.order.name,
+                    in_words(dollars)
                 ))
                 .hint("nothing was spent: train on less, or raise the arm's `max_cost`"));
             }
@@ -212,7 +213,7 @@ impl Hosted<'_> {
         }
         let about = estimate.dollars.map_or_else(
             || "at a price that nobody says".to_owned(),
-            |dollars| format!("for about ${dollars:.2}"),
+            |dollars| format!("for about {}", in_words(dollars)),
         );
         let question = format!(
             "train `{}` at {who} on about {} tokens {about}?",

@@ -95,49 +95,13 @@ pub fn parse(path: &Path, text: &str, overrides: &Overrides) -> Result<StudySett
         keep: root.text("keep").map(PathBuf::from),
         kept_only: overrides.kept_only,
     };
-    check_finalists(&root, &settings);
+    measuring::check_finalists(&root, &settings);
     hosted::check(&root, &settings);
     // Asked even where a flag won, so that the key is known.
     root.text("runs");
     root.finish();
     source.finish()?;
     Ok(settings)
-}
-
-/// What finalists need, and what cannot be had together.
-fn check_finalists(root: &Section<'_, '_>, settings: &StudySettings) {
-    if !settings.budget.is_empty() {
-        for (key, set) in [
-            ("keep", settings.keep.is_some()),
-            ("finalists", settings.finalists.is_some()),
-        ] {
-            if set {
-                root.mistake(
-                    key,
-                    format!("`{key}` and `[budget]` are both set"),
-                    "remove one: a budget makes its choice for each arm anew",
-                );
-            }
-        }
-    }
-    if settings.kept_only && settings.keep.is_none() {
-        root.mistake(
-            "keep",
-            "--kept reports from kept scores, and the recipe keeps none".to_owned(),
-            "name a folder, such as: keep = \"scores\"",
-        );
-    }
-    if settings.finalists.is_some() {
-        for role in Role::ALL {
-            if settings.arms.iter().all(|arm| arm.role != Some(role)) {
-                root.mistake(
-                    "finalists",
-                    format!("no arm has the role \"{}\"", role.name()),
-                    "give it to the arms to choose among, such as: role = \"yardstick\"",
-                );
-            }
-        }
-    }
 }
 
 fn name(root: &Section<'_, '_>) -> String {

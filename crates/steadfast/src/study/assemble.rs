@@ -42,13 +42,20 @@ pub fn plan(settings: &StudySettings, suites: &[Suite]) -> String {
         })
         .sum();
     let plural = |count: usize| if count == 1 { "" } else { "s" };
+    let mut runs = Vec::new();
+    if trained > 0 {
+        let s = plural(trained);
+        runs.push(format!(
+            "{trained} training run{s}, at most {tokens} tokens in all"
+        ));
+    }
+    if elsewhere > 0 {
+        let s = plural(elsewhere);
+        runs.push(format!("{elsewhere} training run{s} elsewhere"));
+    }
     format!(
-        "plan: {trained} training run{}, at most {tokens} tokens in all{}; {measured} measurements of {items} items in {} suites{}",
-        plural(trained),
-        match elsewhere {
-            0 => String::new(),
-            count => format!(", and {count} elsewhere"),
-        },
+        "plan: {}; {measured} measurements of {items} items in {} suites{}",
+        runs.join(", "),
         suites.len(),
         settings
             .finalists
@@ -150,9 +157,13 @@ pub fn results(
     for one in measured {
         let before = one.own_before.unwrap_or(before);
         let Comparison { axes, metrics } = compare_judged(before, one.after, 0, judge)?;
-        let change = |axis: Axis| axes.get(axis.name()).map(|change| change.net_change);
+        let own = |axis: Axis| {
+            axes.get(axis.name())
+                .filter(|change| change.metric == axis.metric())
+        };
+        let change = |axis: Axis| own(axis).map(|change| change.net_change);
         let all = Axis::ALL.map(change);
-        // A point whose place is not known on one side is none.
+        // A point whose place is not known on one side, or by another number, is none.
         if one.own_before.is_none() || all.iter().all(Option::is_some) {
             let [gain, safety, knowledge] = all.map(|change| change.unwrap_or(0.0));
             frontier.push(FrontierPoint {

@@ -106,7 +106,7 @@ fn replies_come_in_order_and_turns_go_without_weights() {
             .as_str()
             .unwrap()
             .to_owned();
-        openai::says("m", &format!("to {text}"))
+        Reaction::json(&openai::completion("m", &format!("to {text}")))
     });
     let connection = connection(&server.url);
     let mut message = Message::new(Role::User, "7");

@@ -339,7 +339,7 @@ impl OpenAi {
             let message = format!("Unrecognized request argument supplied: {field}");
             return Reaction::refuses(400, "unknown_parameter", &message);
         }
-        says(name, if tuned { TUNED } else { UNTUNED })
+        Reaction::json(&completion(name, if tuned { TUNED } else { UNTUNED }))
     }
 }
 
@@ -349,8 +349,8 @@ pub const TUNED: &str = "Which day would you like to arrive?";
 pub const UNTUNED: &str = "I am not sure about that.";
 
 /// A chat completion as both services write it.
-pub fn says(model: &str, text: &str) -> Reaction {
-    Reaction::json(&json!({
+pub fn completion(model: &str, text: &str) -> Value {
+    json!({
         "id": "chatcmpl-0",
         "object": "chat.completion",
         "created": NOW,
@@ -362,7 +362,7 @@ pub fn says(model: &str, text: &str) -> Reaction {
             "message": {"role": "assistant", "content": text, "refusal": null},
         }],
         "usage": {"prompt_tokens": 20, "completion_tokens": 8, "total_tokens": 28},
-    }))
+    })
 }
 
 fn model(job: &Job) -> String {

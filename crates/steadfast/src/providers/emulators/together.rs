@@ -1,7 +1,7 @@
 //! Together's protocol: files by redirect, fine-tunes and chats, as far as a client of ours asks for them.
 
 use super::http::{Reaction, Request};
-use super::openai::{TUNED, UNTUNED, says};
+use super::openai::{TUNED, UNTUNED, completion};
 use serde_json::{Value, json};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -289,6 +289,7 @@ impl Together {
             "updated_at": "2026-11-25T12:01:00Z",
             "model": job.asked["model"],
             "model_output_name": model(job),
+            "adapter_output_name": format!("{}-adapter", model(job)),
             "suffix": job.asked["suffix"],
             "training_file": job.asked["training_file"],
             "validation_file": "",
@@ -360,7 +361,9 @@ impl Together {
             return Reaction::refuses(404, "model_not_available", &message);
         }
         // What it does not know it leaves aside.
-        says(name, if tuned { TUNED } else { UNTUNED })
+        let mut answer = completion(name, if tuned { TUNED } else { UNTUNED });
+        answer["prompt"] = json!([]);
+        Reaction::json(&answer)
     }
 }
 

@@ -209,7 +209,7 @@ fn an_arm_is_trained_once_and_found_trained_after_that() {
                 let words = ["validating_files", "queued", "running", "succeeded"];
                 assert_eq!(ear.words(), words);
                 assert!(
-                    ear.all().contains("about 2000 tokens for about $0.00"),
+                    ear.all().contains("about 2000 tokens for about $0.0030"),
                     "{}",
                     ear.all()
                 );

@@ -6,6 +6,7 @@ use crate::settings::hosted::{HostedArm, HostedHyperparameters, HostedMethod};
 use crate::settings::judge::JudgeModel;
 use crate::settings::study::StudySettings;
 use crate::settings::table::{Bounds, Section};
+use serde_json::{Map, Value};
 use std::path::PathBuf;
 
 /// OpenAI's longest suffix.
@@ -41,6 +42,18 @@ const LOCAL: [&str; 17] = [
     "scales",
     "role",
 ];
+
+/// What the request for a job has from elsewhere: by some of it the job is found again.
+const SET: [&str; 6] = [
+    "model",
+    "training_file",
+    "metadata",
+    "suffix",
+    "seed",
+    "random_seed",
+];
+/// Keys of other services, which a run folder would hold.
+const KEYS: [&str; 3] = ["wandb_api_key", "wandb_key", "hf_api_token"];
 
 /// An arm of `provider`; all but its name, which is `name`.
 pub(super) fn arm(section: &Section<'_, '_>, provider: Name, name: String) -> HostedArm {
@@ -88,7 +101,7 @@ pub(super) fn arm(section: &Section<'_, '_>, provider: Name, name: String) -> Ho
         base: base.unwrap_or_default(),
         hyperparameters: hyperparameters(section, provider),
         suffix: suffix(section, provider),
-        extra: section.json("extra").unwrap_or_default(),
+        extra: extra(section),
         base_url: section.text("base_url"),
         key_variable: key_variable(section),
         key_file: section.text("key_file").map(|path| {
@@ -159,6 +172,27 @@ fn suffix(section: &Section<'_, '_>, provider: Name) -> Option<String> {
         );
     }
     Some(suffix)
+}
+
+fn extra(section: &Section<'_, '_>) -> Map<String, Value> {
+    let extra = section.json("extra").unwrap_or_default();
+    for key in extra.keys() {
+        if SET.contains(&key.as_str()) {
+            section.mistake(
+                "extra",
+                format!("`extra` sets `{key}`, which the job has from the rest of the recipe"),
+                "remove it there",
+            );
+        }
+        if KEYS.contains(&key.as_str()) {
+            section.mistake(
+                "extra",
+                format!("`extra` holds `{key}`, and a recipe is no place for a key"),
+                "remove it, and change the key if others have seen it",
+            );
+        }
+    }
+    extra
 }
 
 fn key_variable(section: &Section<'_, '_>) -> Option<String> {
@@ -340,6 +374,15 @@ mod tests {
         ];
         assert_eq!(fields, own.map(|name| format!("arms[0].{name}")));
         assert!(openai.iter().all(|(_, message)| !message.contains("sk-1")));
+        let extra = mistakes(
+            "[[arms]]\nprovider = \"together\"\nbase = \"m\"\nextra = {metadata = {a = 1}, wandb_api_key = \"sk-1\"}\n",
+        );
+        assert_eq!(extra.len(), 2);
+        assert!(
+            extra
+                .iter()
+                .all(|(field, message)| field == "arms[0].extra" && !message.contains("sk-1"))
+        );
         let unknown = mistakes("[[arms]]\nprovider = \"opnai\"\nbase = \"m\"\n");
         assert_eq!(unknown.len(), 1);
         assert_eq!(unknown[0].0, "arms[0].provider");
