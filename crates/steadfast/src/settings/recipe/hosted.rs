@@ -359,6 +359,13 @@ mod tests {
     }
 
     #[test]
+    fn the_shipped_recipe_for_a_server_of_ones_own_is_valid() {
+        let text = include_str!("../../../../../recipes/hosted.toml");
+        let settings = parse(Path::new("hosted.toml"), text, &Overrides::default()).unwrap();
+        assert_eq!((settings.arms.len(), settings.hosted.len()), (2, 1));
+    }
+
+    #[test]
     fn what_a_service_does_not_know_is_refused() {
         let openai = mistakes(
             "[[arms]]\nprovider = \"openai\"\nlearning_rate = 0.1\nrank = 4\nsteps = 3\nkey_variable = \"sk-1\"\nsuffix = \"a b\"\n",
