@@ -12,10 +12,14 @@ use reqwest::redirect::Policy;
 use reqwest::{Client, RequestBuilder, Url};
 use serde_json::Value;
 use std::cell::RefCell;
+use std::time::Duration;
 use tokio::runtime::Runtime;
 
 /// Most bytes of a response.
 const MOST_BYTES: usize = 16 << 20;
+
+/// Longest wait for an upload: a slow line and a large file.
+const UPLOAD: Duration = Duration::from_secs(1800);
 
 const GIVEN_UP: &str = "what is done so far is on record: the same command goes on from here. Check the network and the base URL";
 
@@ -130,7 +134,10 @@ impl Service {
         form: &Form,
         read: impl Fn(&Response) -> Reading<T>,
     ) -> Result<T> {
-        let make = || form.request(self.client.post(self.connection.url(path)));
+        let make = || {
+            let request = self.client.post(self.connection.url(path));
+            form.request(request.timeout(UPLOAD))
+        };
         self.call(make, read)
     }
 
@@ -140,7 +147,10 @@ impl Service {
     /// As [`Service::get`].
     pub fn put(&self, what: &str, address: &Url, bytes: &[u8]) -> Result<()> {
         let client = self.connection.plain_client()?;
-        let make = || client.put(address.clone()).body(bytes.to_vec());
+        let make = || {
+            let request = client.put(address.clone()).timeout(UPLOAD);
+            request.body(bytes.to_vec())
+        };
         self.call(make, |response| {
             if response.status.is_success() {
                 Reading::Answer(())

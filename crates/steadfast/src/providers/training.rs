@@ -27,7 +27,7 @@ pub const PACE: Patience = Patience {
     longest: Duration::from_secs(15),
 };
 
-/// Longest wait for one answer about a job; an upload may take most of it.
+/// Longest wait for one answer about a job.
 const TIMEOUT: Duration = Duration::from_secs(120);
 
 /// An arm that was trained elsewhere.
