@@ -83,6 +83,15 @@ def chat(client: openai.OpenAI) -> None:
         )
     assert b"".join(bytes(token.bytes) for token in scored).decode() == text
 
+    # As vLLM has it: the log-probabilities of a reply that is given.
+    given = [*QUESTION, {"role": "assistant", "content": text}]
+    own = {"prompt_logprobs": 0, "continue_final_message": True, "add_generation_prompt": False}
+    told = ask(model=MODEL, messages=given, max_tokens=1, extra_body=own).to_dict()["prompt_logprobs"]
+    reply = [next(iter(token.values())) for token in told[whole.usage.prompt_tokens :]]
+    assert told[0] is None and "".join(token["decoded_token"] for token in reply) == text
+    together = sum(token["logprob"] for token in reply)
+    assert math.isclose(together, sum(token.logprob for token in scored), abs_tol=0.01)
+
     ask_for = [{"role": "user", "content": "Write a JSON object with a city and a price."}]
     for temperature in (0, 1):
         reply = ask(
@@ -149,6 +158,9 @@ def mistakes(client: openai.OpenAI) -> None:
         ({"logit_bias": {"x": 1}}, "logit_bias"),
         ({"tools": [{"type": "function", "function": {"name": "f"}}]}, "tools"),
         ({"response_format": {"type": "json_schema"}}, "response_format.type"),
+        ({"extra_body": {"prompt_logprobs": 21}}, "prompt_logprobs"),
+        ({"extra_body": {"continue_final_message": True}}, "continue_final_message"),
+        ({"extra_body": {"add_generation_prompt": False}}, "add_generation_prompt"),
     ]:
         error = refused(openai.BadRequestError, ask, **{**good, **wrong})
         assert error.param == param, (wrong, error)

@@ -8,6 +8,7 @@ use std::io::IsTerminal;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 use steadfast::events::{Event, Listener};
+use steadfast::providers::job;
 
 const DIM: Style = Style::new().dimmed();
 const CYAN: Style = AnsiColor::Cyan.on_default();
@@ -22,6 +23,7 @@ const BETWEEN_LINES: Duration = Duration::from_secs(30);
 pub struct Progress {
     quiet: bool,
     terminal: bool,
+    agreed: bool,
     stage: Mutex<Stage>,
 }
 
@@ -43,6 +45,7 @@ impl Progress {
         Self {
             quiet: global.quiet,
             terminal: std::io::stderr().is_terminal(),
+            agreed: false,
             stage: Mutex::new(Stage {
                 name: String::new(),
                 total: 0,
@@ -52,6 +55,11 @@ impl Progress {
                 last_line: now,
             }),
         }
+    }
+
+    /// With `agreed` whatever costs money is agreed to without asking.
+    pub fn agreeing(self, agreed: bool) -> Self {
+        Self { agreed, ..self }
     }
 
     fn start(&self, stage: &mut Stage, name: String, total: u64, unit: &'static str) {
@@ -124,6 +132,18 @@ impl Progress {
     }
 }
 
+/// The number of steps, once it is known.
+fn reveal(stage: &mut Stage, total: u64) {
+    if stage.total == 0
+        && total > 0
+        && let Some(bar) = &stage.bar
+    {
+        stage.total = total;
+        bar.set_length(total);
+        bar.set_style(style(total));
+    }
+}
+
 fn style(total: u64) -> ProgressStyle {
     let template = if total > 0 {
         "{prefix:.bold} {bar:24.cyan/dim} {human_pos}/{human_len} {per_sec:.dim} {eta:.dim} left {msg:.dim}"
@@ -172,13 +192,7 @@ impl Listener for Progress {
                 tokens_per_second,
                 ..
             } => {
-                if stage.total == 0 && stage.bar.is_some() {
-                    stage.total = steps as u64;
-                    if let Some(bar) = &stage.bar {
-                        bar.set_length(steps as u64);
-                        bar.set_style(style(steps as u64));
-                    }
-                }
+                reveal(stage, steps as u64);
                 let penalty = if penalty == 0.0 {
                     String::new()
                 } else {
@@ -187,6 +201,29 @@ impl Listener for Progress {
                 let note = format!("loss {loss:.3}{penalty}, {tokens_per_second:.0} tokens/s");
                 self.advance(stage, step as u64, Some(note));
             }
+            Event::HostedStep { step, steps, loss } => {
+                reveal(stage, steps);
+                self.advance(stage, step, loss.map(|loss| format!("loss {loss:.3}")));
+            }
+            Event::PriceEstimated {
+                arm,
+                provider,
+                tokens,
+                dollars,
+            } => {
+                let price = dollars.map_or_else(
+                    || "at a price that nobody says".to_owned(),
+                    |amount| format!("for about {}", job::dollars(amount)),
+                );
+                self.line(
+                    stage.bar.as_ref(),
+                    &format!("price: {arm} at {provider}, about {tokens} tokens {price}; asking it before and after costs besides"),
+                );
+            }
+            Event::JobState { arm, job, state } => self.line(
+                stage.bar.as_ref(),
+                &format!("  {arm}: {job} is {CYAN}{state}{CYAN:#}"),
+            ),
             Event::ValidationLoss { step, loss } => self.line(
                 stage.bar.as_ref(),
                 &format!("  step {step}: validation loss {loss:.3}"),
@@ -222,5 +259,16 @@ impl Listener for Progress {
                 }
             }
         }
+    }
+
+    fn confirm(&self, question: &str) -> bool {
+        if self.agreed || !self.terminal || !std::io::stdin().is_terminal() {
+            return self.agreed;
+        }
+        anstream::eprint!("{question} [y/N] ");
+        let mut answer = String::new();
+        // An answer that cannot be read is no agreement.
+        let read = std::io::stdin().read_line(&mut answer).is_ok();
+        read && matches!(answer.trim().to_lowercase().as_str(), "y" | "yes")
     }
 }

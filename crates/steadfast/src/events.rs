@@ -30,6 +30,25 @@ pub enum Event {
         tokens: usize,
         tokens_per_second: f64,
     },
+    /// One optimiser step of a job elsewhere is done (`steps` 0: unknown). The loss is nats a token.
+    HostedStep {
+        step: u64,
+        steps: u64,
+        loss: Option<f64>,
+    },
+    /// What training elsewhere is estimated at, before anything is spent: US dollars, if anybody says.
+    PriceEstimated {
+        arm: String,
+        provider: String,
+        tokens: u64,
+        dollars: Option<f64>,
+    },
+    /// A job elsewhere has another state, in its service's own word.
+    JobState {
+        arm: String,
+        job: String,
+        state: String,
+    },
     /// The validation loss, nats a token.
     ValidationLoss { step: usize, loss: f64 },
     /// A checkpoint is on disk.
@@ -58,6 +77,11 @@ pub trait Listener: Sync {
     /// Whether the work should end at its next safe point, to be taken up again later. Training asks
     /// after each step, and keeps a checkpoint of it.
     fn stopped(&self) -> bool {
+        false
+    }
+
+    /// Whether somebody agrees to what costs money. Where nobody can be asked, nobody agrees.
+    fn confirm(&self, _question: &str) -> bool {
         false
     }
 }

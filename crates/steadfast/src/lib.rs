@@ -3,7 +3,7 @@
 //! The data flows in one direction, and the modules are listed in that order:
 //! [`settings`] (what the user asked for) → [`conversations`] (text to tokens and a loss mask) →
 //! [`models`] (weights in, forward and backward, weights out) → [`methods`] (what may move) →
-//! [`training`] (the loop) → [`evaluation`] (three axes, before and after) → [`runs`] (one folder
+//! [`training`] (the loop), or [`providers`] (the same arm, trained elsewhere) → [`evaluation`] (three axes, before and after) → [`runs`] (one folder
 //! on disk) → [`reports`] (figures and pages). [`study`] strings them together; [`server`] lets other
 //! programs ask the result.
 //!
@@ -17,6 +17,7 @@ pub mod evaluation;
 pub mod events;
 pub mod methods;
 pub mod models;
+pub mod providers;
 pub mod reports;
 pub mod runs;
 pub mod server;

@@ -8,16 +8,23 @@ pub mod assemble;
 pub mod budget;
 pub mod data;
 pub mod finalists;
+pub mod hosted;
 pub mod measuring;
 pub mod plan;
 pub mod replies;
 pub mod workbench;
 
+use crate::evaluation::hosted::HostedSubject;
+use crate::evaluation::items::Suite;
 use crate::evaluation::judge::Session;
-use crate::evaluation::measurement::Measurement;
+use crate::evaluation::measurement::{Measurement, Sample};
+use crate::evaluation::subject::LocalSubject;
 use crate::events::{Event, Listener};
 use crate::models::resolve::Located;
 use crate::models::{Adapter, LanguageModel, resolve};
+use crate::providers::Name;
+use crate::providers::name::Place;
+use crate::providers::retry::Patience;
 use crate::reports;
 use crate::reports::card::Card;
 use crate::reports::frontier::Frontier;
@@ -27,9 +34,11 @@ use crate::runs::store::Store;
 use crate::runs::{atomic, manifest};
 use crate::settings::{MeasureSettings, StudySettings, TuneSettings};
 use crate::{Error, Result};
+use assemble::Measured;
 use candle_core::Device;
 use std::cell::OnceCell;
 use std::path::PathBuf;
+use std::time::Duration;
 use workbench::{Part, Workbench};
 
 /// What a study leaves behind.
@@ -56,7 +65,11 @@ pub struct TuneOutcome {
 
 /// Trains each arm, measures before and after, reports.
 pub fn run(settings: &StudySettings, listener: &dyn Listener) -> Result<StudyOutcome> {
-    let located = resolve::locate(settings.base.as_deref(), listener)?;
+    let located = match settings.hosted.first() {
+        // Without an arm of its own this machine needs no model.
+        Some(first) if settings.arms.is_empty() => hosted::located(first),
+        _ => resolve::locate(settings.base.as_deref(), listener)?,
+    };
     run_over(&located, None, settings, listener)
 }
 
@@ -90,11 +103,9 @@ fn run_over(
         });
     }
     let bench = Workbench::new(settings, located, loaded, &folder, listener);
-    // Scores kept without text hold no reply to judge.
     let judge = settings
         .judge
         .as_ref()
-        .filter(|_| !settings.kept_only)
         .map(|judge| Session::open(judge, Some(located), listener))
         .transpose()?;
     let part = Part {
@@ -105,8 +116,12 @@ fn run_over(
     listener.on(Event::Note {
         message: assemble::plan(settings, &part.suites),
     });
-    let mut before = bench.before(&part)?;
-    assemble::announce("base", &before, listener);
+    let begun = hosted::begin(settings, &folder, listener)?;
+    let mut before = Vec::new();
+    if !settings.arms.is_empty() {
+        before = bench.before(&part)?;
+        assemble::announce("base", &before, listener);
+    }
     let choosing = budget::Choosing::new(settings, &bench)?;
 
     let (mut outcomes, mut refusals, mut not_run) = (Vec::new(), Vec::new(), Vec::new());
@@ -133,6 +148,16 @@ fn run_over(
             }
         }
     }
+    let mut elsewhere = Vec::new();
+    let store = Store::new(folder.path().join("store"));
+    for one in begun {
+        let max_tokens = settings.generation.max_tokens;
+        let outcome = one.finish(&part.suites, max_tokens, &store, listener)?;
+        let base = format!("base of {}", outcome.name);
+        assemble::announce(&base, &outcome.before, listener);
+        assemble::announce(&outcome.name, &outcome.after, listener);
+        elsewhere.push(outcome);
+    }
     // All training is done and kept by now, so a judge that stops for its cost costs no training.
     let judged_by = match &judge {
         Some(judge) => {
@@ -140,24 +165,43 @@ fn run_over(
             for outcome in &mut outcomes {
                 judge.judge(&mut outcome.after, &part.suites, listener)?;
             }
+            for outcome in &mut elsewhere {
+                judge.judge(&mut outcome.before, &part.suites, listener)?;
+                judge.judge(&mut outcome.after, &part.suites, listener)?;
+            }
             Some(judge.judged_by(listener)?)
         }
         None => None,
     };
+    if settings.arms.is_empty()
+        && let Some(first) = elsewhere.first()
+    {
+        before.clone_from(&first.before);
+    }
+    let local = outcomes.iter().map(Measured::local);
+    let measured = local
+        .chain(elsewhere.iter().map(Measured::hosted))
+        .collect::<Result<Vec<_>>>()?;
     let results = assemble::results(
         settings,
         &folder,
         located,
         &before,
-        &outcomes,
+        &measured,
         judged_by.as_ref(),
     )?;
     let frontier = finalists::run(settings, &bench, &before, &outcomes, not_run)?;
     assemble::write_cards(settings, &folder, &results, &outcomes)?;
-    assemble::write_for_the_harness(&folder, &located.id, &before, &outcomes)?;
-    let items = assemble::items(&before, &outcomes);
+    assemble::write_for_the_harness(&folder, &located.id, &before, &measured)?;
+    let items = assemble::items(&before, &measured);
     assemble::write_samples(&folder.path().join("samples.jsonl"), &items)?;
-    let notes = assemble::notes(settings, &part.suites, &results, judged_by.as_ref());
+    let notes = assemble::notes(
+        settings,
+        &part.suites,
+        &results,
+        &elsewhere,
+        judged_by.as_ref(),
+    );
     reports::page::write(folder.path(), &results, &items, &notes)?;
     if let Some(frontier) = &frontier {
         frontier.write(settings, &folder)?;
@@ -243,6 +287,9 @@ pub fn tune(settings: &TuneSettings, listener: &dyn Listener) -> Result<TuneOutc
 
 /// Measures one model on some suites.
 pub fn measure(settings: &MeasureSettings, listener: &dyn Listener) -> Result<Measurement> {
+    if let Some((provider, model)) = settings.model.as_deref().and_then(Name::of_model) {
+        return measure_hosted(settings, provider, model, listener);
+    }
     let suites = measuring::limited(&settings.suites, settings.limit, settings.seed)?;
     let adapter = settings.adapter.as_deref().map(Adapter::read).transpose()?;
     let located = resolve::locate(settings.model.as_deref(), listener)?;
@@ -255,27 +302,95 @@ pub fn measure(settings: &MeasureSettings, listener: &dyn Listener) -> Result<Me
     if let Some(adapter) = &adapter {
         base.decoder.check_adapter(adapter)?;
     }
-    let mut samples = measuring::fresh(
-        &base,
-        adapter.as_ref(),
-        &suites,
-        settings.max_tokens,
-        measuring::BATCH,
-        listener,
-    )?;
+    let subject = LocalSubject {
+        model: &base,
+        adapter: adapter.as_ref(),
+        batch: measuring::BATCH,
+    };
+    let samples = measuring::fresh(&subject, &suites, settings.max_tokens, listener)?;
     let named = settings
         .adapter
         .as_ref()
         .map(|path| path.display().to_string());
-    let judged_by = match &judge {
+    measurement(
+        settings,
+        &located.id,
+        named,
+        samples,
+        &suites,
+        judge.as_ref(),
+        listener,
+    )
+}
+
+/// Questions under way together at a service.
+const TOGETHER: usize = 8;
+/// Longest wait for one answer of a service.
+const ANSWER: Duration = Duration::from_secs(90);
+
+/// Measures a model elsewhere by its name.
+fn measure_hosted(
+    settings: &MeasureSettings,
+    provider: Name,
+    model: &str,
+    listener: &dyn Listener,
+) -> Result<Measurement> {
+    let suites = measuring::limited(&settings.suites, settings.limit, settings.seed)?;
+    let connection = provider.connect(&Place {
+        base_url: None,
+        key_variable: None,
+        key_file: None,
+        timeout: ANSWER,
+    })?;
+    let located = Located {
+        id: model.to_owned(),
+        revision: None,
+        sha256: String::new(),
+        path: PathBuf::new(),
+    };
+    let judge = settings
+        .judge
+        .as_ref()
+        .map(|judge| Session::open(judge, Some(&located), listener))
+        .transpose()?;
+    let subject = HostedSubject::new(&connection, model, TOGETHER, Patience::default());
+    let offered = subject.offered()?;
+    if !offered.all() {
+        listener.on(Event::Warning {
+            message: hosted::lacking(offered),
+        });
+    }
+    let samples = measuring::fresh(&subject, &suites, settings.max_tokens, listener)?;
+    let name = format!("{}:{model}", provider.name());
+    measurement(
+        settings,
+        &name,
+        None,
+        samples,
+        &suites,
+        judge.as_ref(),
+        listener,
+    )
+}
+
+fn measurement(
+    settings: &MeasureSettings,
+    model: &str,
+    adapter: Option<String>,
+    mut samples: Vec<Sample>,
+    suites: &[Suite],
+    judge: Option<&Session>,
+    listener: &dyn Listener,
+) -> Result<Measurement> {
+    let judged_by = match judge {
         Some(judge) => {
-            judge.judge(&mut samples, &suites, listener)?;
+            judge.judge(&mut samples, suites, listener)?;
             Some(judge.judged_by(listener)?)
         }
         None => None,
     };
     Ok(Measurement {
         judge: judged_by,
-        ..Measurement::new(&located.id, named, samples, settings.seed)
+        ..Measurement::new(model, adapter, samples, settings.seed)
     })
 }

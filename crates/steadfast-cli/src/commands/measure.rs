@@ -14,9 +14,10 @@ use steadfast::settings::{MeasureFlags, MeasureSettings};
 #[command(after_help = "Examples:\n  steadfast measure --json > before.json\n  \
         steadfast measure --adapter adapters/lora --json > after.json\n  \
         steadfast measure --suite arc_easy=data/arc_easy.jsonl --limit 100\n  \
+        steadfast measure --model openai:gpt-4.1-nano --suite booking --limit 20\n  \
         steadfast measure --judge openai:gpt-4o-mini --max-cost 0.50 --json > judged.json")]
 pub struct Arguments {
-    /// A folder, a GGUF file or a Hub id [default: SmolLM2-135M-Instruct]
+    /// A folder, a GGUF file, a Hub id, openai:NAME or together:NAME [default: SmolLM2-135M-Instruct]
     #[arg(long, value_name = "M")]
     model: Option<String>,
     /// A PEFT LoRA folder on top of the model

@@ -8,6 +8,7 @@ use clap::{Args, ValueEnum};
 use std::path::PathBuf;
 use steadfast::Result;
 use steadfast::evaluation::Axis;
+use steadfast::evaluation::judge::cases::JUDGED;
 use steadfast::reports::frontier::{Estimate, Frontier, Point};
 use steadfast::reports::results::Results;
 use steadfast::settings::{Overrides, Preset, recipe};
@@ -33,6 +34,9 @@ pub struct Arguments {
     /// Report from the scores that the recipe keeps; train and measure nothing
     #[arg(long)]
     kept: bool,
+    /// Agree to the price of arms that are trained elsewhere, whatever it is
+    #[arg(long)]
+    yes: bool,
 }
 
 /// `--preset`
@@ -65,8 +69,14 @@ pub fn run(arguments: Arguments, global: Global) -> Result<()> {
         kept_only: arguments.kept,
     };
     let settings = recipe::read(arguments.recipe.as_deref(), &overrides)?;
-    explain_interrupt("start the same command again: it goes on where it was stopped");
-    let outcome = steadfast::study::run(&settings, &Progress::new(global))?;
+    explain_interrupt(if settings.hosted.is_empty() {
+        "start the same command again: it goes on where it was stopped"
+    } else {
+        "jobs elsewhere run on: start the same command again, and it picks them up; \
+         steadfast runs cancel RUN/arms/ARM-seed0 ends one"
+    });
+    let progress = Progress::new(global).agreeing(arguments.yes);
+    let outcome = steadfast::study::run(&settings, &progress)?;
     if global.json {
         output::json(&outcome.results)?;
         return outcome.within_budget;
@@ -90,7 +100,13 @@ fn table(results: &Results) -> Table {
             let Some(change) = arm.axes.get(axis.name()) else {
                 continue;
             };
-            let mut row = vec![arm.name.clone(), axis.name().to_owned()];
+            // Where nothing else could be scored, a judge speaks for the axis.
+            let judged = if change.metric == JUDGED {
+                " (judged)"
+            } else {
+                ""
+            };
+            let mut row = vec![arm.name.clone(), format!("{}{judged}", axis.name())];
             row.extend(output::change(change, 1));
             table.row(row);
         }

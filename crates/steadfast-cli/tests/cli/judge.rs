@@ -1,11 +1,7 @@
 //! A judge from outside: `judge check` and `measure --judge` against an endpoint on this machine.
 
-#[allow(dead_code, reason = "each user of it looks at another part")]
-#[path = "../../../steadfast/src/evaluation/judge/emulator.rs"]
-mod emulator;
-
+use crate::emulators::http::{Emulator, Reaction, Request};
 use crate::support::Folder;
-use emulator::{Emulator, Reaction, Request};
 use std::process::{Command, Output};
 
 /// Calls every reply what it is, but for those with "you" in them: they agree.

@@ -103,6 +103,17 @@ fn measured(judge: &str) -> String {
     )
 }
 
+// Arms that are trained elsewhere.
+const HOSTED: &str = "name = \"x\"\n[[arms]]\nprovider = \"openai\"\nbase = \"gpt-4.1-nano\"\n";
+mistake!(hosted_without_a_key, "r.toml" => HOSTED; "study", "r.toml");
+mistake!(hosted_unknown_provider, "r.toml" => HOSTED.replace("openai", "anthropic"); "study", "r.toml");
+mistake!(hosted_many, "r.toml" => "name = \"x\"\n[[arms]]\nprovider = \"together\"\nlearning_rate_multiplier = 2\nsteps = 4\nrank = 0\nsuffix = \"a very long suffix that does not fit\"\nkey_file = \"nowhere\"\nmax_cost = -1\n[budget]\nsafety = 1\n"; "study", "r.toml");
+mistake!(hosted_own_judge, "r.toml" => format!("{HOSTED}[judge]\nmodel = \"openai:gpt-4.1-nano\"\n"); "study", "r.toml");
+mistake!(recipe_keep_and_judge, "r.toml" => format!("keep = \"scores\"\n{ARM}[judge]\nmodel = \"openai:m\"\n"); "study", "r.toml");
+mistake!(measure_hosted_without_a_key, "x" => ""; "measure", "--model", "together:llama");
+mistake!(measure_hosted_with_an_adapter, "a/adapter_config.json" => "{}"; "measure", "--model", "openai:", "--adapter", "a");
+mistake!(cancel_without_a_job, "arm/x" => ""; "runs", "cancel", "arm");
+
 // Measurement files.
 mistake!(measurement_wrong_schema, "b.json" => r#"{"schema":"steadfast.results/1"}"#; "compare", "b.json", "b.json");
 mistake!(measurement_not_json, "b.json" => "before\n"; "compare", "b.json", "b.json");

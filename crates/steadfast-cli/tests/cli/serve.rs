@@ -10,9 +10,10 @@ use std::time::{Duration, Instant};
 const MODEL: &str = "SmolLM2-135M-Instruct";
 
 /// A server of its own for one test.
-struct Server {
+pub struct Server {
     child: Child,
-    address: String,
+    /// Host and port.
+    pub address: String,
 }
 
 /// An answer as it came.
@@ -37,7 +38,8 @@ impl Answer {
 }
 
 impl Server {
-    fn start(folder: &Folder, arguments: &[&str]) -> Self {
+    /// Starts one in a folder.
+    pub fn start(folder: &Folder, arguments: &[&str]) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_steadfast"))
             .args(["serve", "--port", "0", "--json", "--quiet"])
             .args(arguments)

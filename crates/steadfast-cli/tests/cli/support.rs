@@ -38,6 +38,8 @@ impl Folder {
             .env_remove("HF_ENDPOINT")
             .env_remove("OPENAI_API_KEY")
             .env_remove("OPENAI_BASE_URL")
+            .env_remove("TOGETHER_API_KEY")
+            .env_remove("TOGETHER_BASE_URL")
             .stdin(Stdio::null())
             .output()
             .expect("the command runs");

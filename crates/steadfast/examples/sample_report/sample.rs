@@ -173,7 +173,7 @@ fn arm(name: String, method: &str, seed: u64, kept: f64, random: &mut ChaCha8Rng
         axes,
         metrics,
         drift: Drift {
-            kl_per_token: round(0.31 * kept),
+            kl_per_token: Some(round(0.31 * kept)),
         },
         disturbance,
         training: Training {
@@ -228,6 +228,7 @@ pub fn items(results: &Results, count: usize, seed: u64) -> Vec<ItemRow> {
                 item: format!("item-{index}"),
                 prompt,
                 before: side(right, format!("Invented reply of the base to item {index}, which goes on for a while without asking anything.")),
+                own_before: BTreeMap::new(),
                 after,
             }
         })

@@ -233,13 +233,26 @@ impl Column {
             .collect()
     }
 
+    /// The suites that are counted: those with a scored item, if any has one.
+    fn names(&self) -> String {
+        let any = self.scored() > 0;
+        let counted = self
+            .suites
+            .iter()
+            .filter(|(_, pairs)| !any || !pairs.is_empty());
+        counted
+            .map(|(name, _)| name.as_str())
+            .collect::<Vec<_>>()
+            .join("+")
+    }
+
     fn change(&self, counted: &Counted, seed: u64) -> Change {
         let mean =
             |value: fn(&Pair) -> f64| statistics::stratified_mean(&self.strata(counted, value));
         let (before, after) = (mean(|pair| pair.before), mean(|pair| pair.after));
         let differences = self.strata(counted, |pair| pair.after - pair.before);
         Change {
-            suite: self.suites.keys().cloned().collect::<Vec<_>>().join("+"),
+            suite: self.names(),
             metric: counted.metric().into(),
             before,
             after,
@@ -481,14 +494,15 @@ pub fn compare_judged(
     }
     if let Some(judge) = judge {
         for (axis, change) in judged {
-            if let Some(scored) = comparison.axes.get_mut(axis) {
-                scored.judged = Some(Box::new(Judged {
-                    change,
-                    judge: judge.name.clone(),
-                    agreement: judge.agreement.as_ref().map(|known| known.share),
-                    kappa: judge.agreement.as_ref().map(|known| known.kappa),
-                }));
-            }
+            let judged = Box::new(Judged {
+                change: change.clone(),
+                judge: judge.name.clone(),
+                agreement: judge.agreement.as_ref().map(|known| known.share),
+                kappa: judge.agreement.as_ref().map(|known| known.kappa),
+            });
+            // Where nothing else could be scored, the judge speaks for the axis.
+            let scored = comparison.axes.entry(axis.into()).or_insert(change);
+            scored.judged = Some(judged);
         }
     }
     Ok(comparison)

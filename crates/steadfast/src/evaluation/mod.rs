@@ -3,6 +3,7 @@
 //! [`suites`] reads items; [`proficiency`], [`safety`] and [`knowledge`] ask a [`subject`] and score
 //! what it says; [`judge`] asks a second model what to think of it; [`measurement`] is one model on some suites; [`statistics`] compares two of them.
 
+pub mod hosted;
 pub mod items;
 pub mod judge;
 pub mod knowledge;

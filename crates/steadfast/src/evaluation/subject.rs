@@ -1,4 +1,5 @@
-//! The model under test, as the scorers see it: local now, hosted later.
+//! The model under test, as the scorers see it: on this machine here, elsewhere in
+//! [`hosted`](super::hosted).
 
 use crate::conversations::{Message, tokens};
 use crate::models::generate::{GenerateOptions, generate};
@@ -36,7 +37,8 @@ pub trait Subject {
         on_done: &mut dyn FnMut(usize),
     ) -> Result<Vec<String>>;
 
-    /// Likelihoods of the continuations.
+    /// Likelihoods of the continuations; none for an ask where the subject does not tell them, and
+    /// what they would score is then unscored.
     fn likelihoods(
         &self,
         asks: &[Ask],

@@ -29,7 +29,7 @@ impl Load {
     /// weight files in bytes.
     pub fn bytes(self, config: &ModelConfig, stored: u64) -> u64 {
         let need = Need::new(config, stored, self);
-        let others = (config.layers as u64).saturating_sub(1);
+        let others = (config.layers.len() as u64).saturating_sub(1);
         need.fixed(Form::Floats) + others * need.layer
     }
 }

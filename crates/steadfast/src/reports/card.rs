@@ -105,11 +105,14 @@ impl Card<'_> {
                 change.n,
             );
         }
+        let drift = measured.drift.kl_per_token;
+        let drift = drift.map_or("not known".to_owned(), |drift| {
+            format!("{drift:.4} nats a token")
+        });
         let _ = writeln!(
             text,
-            "\nPoints, paired by item. Drift, the mean KL divergence (base ‖ tuned) on the base's own replies, is {:.4} nats a token. \
+            "\nPoints, paired by item. Drift, the mean KL divergence (base ‖ tuned) on the base's own replies, is {drift}. \
              One seed's numbers: another seed gives others.\n",
-            measured.drift.kl_per_token
         );
         text
     }

@@ -148,11 +148,11 @@ impl Figure {
     }
 }
 
-/// Every figure that is written as a file: three axes, the frontier, the disturbance.
+/// Every figure that is written as a file: each axis, the frontier, the disturbance.
 pub fn all(results: &Results, chance: impl Fn(&str) -> Option<f64>) -> Vec<Figure> {
     let palette = Palette::light();
-    let mut figures: Vec<Figure> = crate::evaluation::Axis::ALL
-        .into_iter()
+    let mut figures: Vec<Figure> = results
+        .measured()
         .map(|axis| before_after(results, axis, chance(axis.name()), &palette))
         .collect();
     figures.push(frontier(results, &palette));

@@ -17,6 +17,9 @@ pub struct ItemRow {
     pub prompt: String,
     /// The base.
     pub before: ItemSide,
+    /// The bases of those arms that have another, by the arm's name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub own_before: BTreeMap<String, ItemSide>,
     /// Each arm, by name.
     pub after: BTreeMap<String, ItemSide>,
 }
@@ -60,18 +63,19 @@ impl ItemRow {
     /// right from one half on); where they do not, any metric that is exactly 0 or 1 on both sides.
     pub fn flip(&self, arm: &str) -> Option<Flip> {
         let after = self.after.get(arm)?;
+        let base = self.own_before.get(arm).unwrap_or(&self.before);
         let both = |metric: &str| {
-            let before = self.before.scores.get(metric).copied().flatten()?;
+            let before = base.scores.get(metric).copied().flatten()?;
             let after = after.scores.get(metric).copied().flatten()?;
             Some((before, after))
         };
         let own = self.axis.metric();
-        if self.before.scores.contains_key(own) {
+        if base.scores.contains_key(own) {
             let (before, after) = both(own)?;
             return direction(own, before >= 0.5, after >= 0.5);
         }
         let yes_or_no = |value: f64| value == 0.0 || value == 1.0;
-        self.before.scores.keys().find_map(|metric| {
+        base.scores.keys().find_map(|metric| {
             let (before, after) = both(metric)?;
             if lower_is_better(metric) && metric.ends_with("nll") {
                 return None;
@@ -115,6 +119,7 @@ mod tests {
             item: "1".into(),
             prompt: "?".into(),
             before,
+            own_before: BTreeMap::new(),
             after: BTreeMap::from([("lora".to_owned(), after)]),
         }
     }

@@ -119,15 +119,16 @@ pub fn render(results: &Results, items: &[ItemRow], notes: &Notes) -> Result<Str
             figure.svg()
         )
     };
-    let axes: String = Axis::ALL
-        .into_iter()
+    let axes: String = results
+        .measured()
         .map(|axis| {
             let chance = notes.chance.get(axis.name()).copied();
             figure(figures::before_after(results, axis, chance, &palette))
         })
         .collect();
-    let panels: String = [Axis::Safety, Axis::Knowledge]
-        .into_iter()
+    let panels: String = results
+        .measured()
+        .filter(|axis| *axis != Axis::Proficiency)
         .map(|axis| figure(figures::frontier_panel(results, axis, &palette)))
         .collect();
     let disturbance = figure(figures::disturbance(results, &palette));

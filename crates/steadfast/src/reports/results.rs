@@ -71,7 +71,7 @@ pub struct Arm {
 pub struct Change {
     /// The suite, or the suites joined by `+` for an axis over several.
     pub suite: String,
-    /// The metric.
+    /// The metric; `judged` where an axis's own could not be scored and a judge speaks for it.
     pub metric: String,
     /// Mean before.
     pub before: f64,
@@ -109,8 +109,9 @@ pub struct Judged {
 /// How far the replies' distribution moved.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Drift {
-    /// Mean KL(base ‖ tuned), nats a token, on the base's own replies.
-    pub kl_per_token: f64,
+    /// Mean KL(base ‖ tuned), nats a token, on the base's own replies; `null` where the model is
+    /// elsewhere and does not tell.
+    pub kl_per_token: Option<f64>,
 }
 
 /// The disturbance of one layer.
@@ -148,8 +149,8 @@ pub struct FrontierPoint {
     pub safety_loss: f64,
     /// Loss of knowledge.
     pub knowledge_loss: f64,
-    /// Drift, nats a token.
-    pub drift: f64,
+    /// Drift, nats a token; `null` where it is not known.
+    pub drift: Option<f64>,
 }
 
 /// Writes the axes in the order of the figures, not of the alphabet.
@@ -237,7 +238,16 @@ impl Results {
         Ok(text)
     }
 
-    /// Reports all contradictions at once: repeated arms, missing axes, numbers that do not add up.
+    /// The axes that any arm has a number on: a study may lack suites of one.
+    pub fn measured(&self) -> impl Iterator<Item = Axis> {
+        Axis::ALL.into_iter().filter(|axis| {
+            self.arms
+                .iter()
+                .any(|arm| arm.axes.contains_key(axis.name()))
+        })
+    }
+
+    /// Reports all contradictions at once: repeated arms, unknown axes, numbers that do not add up.
     ///
     /// # Errors
     /// One user error with the others inside.
@@ -261,14 +271,6 @@ impl Results {
                     format!("two arms are named `{}`", arm.name),
                 );
             }
-            for axis in Axis::ALL {
-                if !arm.axes.contains_key(axis.name()) {
-                    mistake(
-                        format!("{place}.axes"),
-                        format!("the axis `{}` is missing", axis.name()),
-                    );
-                }
-            }
             for name in arm.axes.keys() {
                 if Axis::ALL.iter().all(|axis| axis.name() != name) {
                     mistake(
@@ -288,7 +290,11 @@ impl Results {
             for (name, change) in axes.chain(metrics) {
                 change.check(&format!("{place}.{name}"), &mut mistake);
             }
-            if !arm.drift.kl_per_token.is_finite() {
+            if arm
+                .drift
+                .kl_per_token
+                .is_some_and(|drift| !drift.is_finite())
+            {
                 mistake(
                     format!("{place}.drift.kl_per_token"),
                     "the drift is no finite number".into(),
@@ -314,7 +320,7 @@ impl Results {
                 point.gain,
                 point.safety_loss,
                 point.knowledge_loss,
-                point.drift,
+                point.drift.unwrap_or(0.0),
             ];
             if numbers.iter().any(|number| !number.is_finite()) {
                 mistake(

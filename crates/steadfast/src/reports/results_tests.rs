@@ -112,7 +112,7 @@ fn all_contradictions_are_reported_at_once() {
     let mut results = sample::results(2, 1);
     results.arms[1].name = results.arms[0].name.clone();
     results.arms[0].axes.remove("safety");
-    results.arms[1].drift.kl_per_token = f64::NAN;
+    results.arms[1].drift.kl_per_token = Some(f64::NAN);
     results.frontier[1].arm = "nobody".into();
     let error = results.check().expect_err("mistakes");
     assert_eq!(error.others.len(), 3);

@@ -4,7 +4,8 @@
 //! runs/<id>/manifest.json      what was asked for, and the digests of what was read
 //!           base/              the base's replies and scores, shared by all arms
 //!           retain/            retain text and moments
-//!           arms/<arm>-seed<N>/checkpoints/ · adapter/ · samples.jsonl
+//!           arms/<arm>-seed<N>/checkpoints/ · adapter/ · samples.jsonl; trained elsewhere: job.json
+//!           store/             what models elsewhere said
 //!           results.json · report.html · figures/
 //! ```
 

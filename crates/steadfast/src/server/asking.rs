@@ -30,12 +30,23 @@ pub struct Asked {
     pub each: usize,
     /// How to write them.
     pub writing: Writing,
+    /// Which log-probabilities the answer tells.
+    pub told: Told,
     /// The prompts' texts, where they are to stand before the replies.
     pub echoes: Option<Vec<String>>,
     /// Answer in events.
     pub stream: bool,
     /// Events end with the count of tokens.
     pub include_usage: bool,
+}
+
+/// Which log-probabilities an answer tells beside its text.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Told {
+    /// Those of the reply.
+    pub reply: bool,
+    /// Those of a conversation that was read.
+    pub prompt: bool,
 }
 
 /// Which model is asked.
@@ -214,7 +225,7 @@ fn begin(house: &Arc<House>, asked: Asked) -> Read<Answer> {
         model: asked.model.0,
         choices,
         prompt_tokens,
-        scored: asked.writing.scored.is_some(),
+        told: asked.told,
         echoes: echoes
             .into_iter()
             .flat_map(|echo| std::iter::repeat_n(echo, asked.each))

@@ -1,6 +1,6 @@
 //! `POST /v1/chat/completions`
 
-use super::asking::{self, Asked};
+use super::asking::{self, Asked, Told};
 use super::fields::{Fields, Read};
 use super::http::{Document, House, Owner};
 use super::refusal::Refusal;
@@ -50,11 +50,17 @@ fn read(document: &Value, house: &House, owner: &Owner) -> Read<Asked> {
     let each = fields.count("n", 1..=most)?.unwrap_or(1);
     let (stream, include_usage) = asking::stream(&fields)?;
 
+    let prompt_told = fields.count("prompt_logprobs", 0..=20)?;
+    if let Some(top) = prompt_told {
+        if stream {
+            return Err(fields.wrong("prompt_logprobs", "left out where `stream` is true"));
+        }
+        writing.prompt_scored = true;
+        writing.scored = Some(writing.scored.unwrap_or(0).max(top));
+    }
+
     let messages = messages(&fields)?;
-    let prompt = tokens::prompt(&house.model, &messages).map_err(|error| Refusal {
-        param: Some("messages".to_owned()),
-        ..Refusal::from(error)
-    })?;
+    let prompt = prompt(&fields, house, &messages)?;
     asking::check_length(house, "messages", &prompt)?;
     Ok(Asked {
         form: Form::Chat,
@@ -62,10 +68,48 @@ fn read(document: &Value, house: &House, owner: &Owner) -> Read<Asked> {
         prompts: vec![prompt],
         each,
         writing,
+        told: Told {
+            reply: scored,
+            prompt: prompt_told.is_some(),
+        },
         echoes: None,
         stream,
         include_usage,
     })
+}
+
+/// The conversation as tokens: the assistant's turn opened, or, where its beginning is the last message
+/// and is to be gone on with (as vLLM has it), opened and begun.
+fn prompt(fields: &Fields<'_>, house: &House, messages: &[Message]) -> Read<Vec<u32>> {
+    let begun = fields.flag("continue_final_message")?;
+    let opened = fields
+        .get("add_generation_prompt")
+        .is_none_or(|value| *value == true);
+    if begun == opened && fields.get("add_generation_prompt").is_some() {
+        let expected = if begun {
+            "false with `continue_final_message`"
+        } else {
+            "true"
+        };
+        return Err(fields.wrong("add_generation_prompt", expected));
+    }
+    let wrong = |error| Refusal {
+        param: Some("messages".to_owned()),
+        ..Refusal::from(error)
+    };
+    let tokens = |messages| tokens::prompt(&house.model, messages).map_err(wrong);
+    match messages.split_last() {
+        Some((last, before)) if begun && last.role == Role::Assistant && !before.is_empty() => {
+            let mut prompt = tokens(before)?;
+            prompt.extend(house.model.tokenizer.encode(&last.content)?);
+            Ok(prompt)
+        }
+        _ if begun => Err(fields.wrong(
+            "continue_final_message",
+            "left out unless an assistant message follows others",
+        )),
+        _ => tokens(messages),
+    }
 }
 
 fn messages(fields: &Fields<'_>) -> Read<Vec<Message>> {

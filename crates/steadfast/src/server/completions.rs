@@ -1,6 +1,6 @@
 //! `POST /v1/completions`, with the log-probabilities of prompts that evaluation harnesses ask for.
 
-use super::asking::{self, Asked};
+use super::asking::{self, Asked, Told};
 use super::fields::{Fields, Read};
 use super::http::{Document, House, Owner};
 use super::refusal::Refusal;
@@ -59,6 +59,10 @@ fn read(document: &Value, house: &House, owner: &Owner) -> Read<Asked> {
         model,
         prompts,
         each,
+        told: Told {
+            reply: writing.scored.is_some(),
+            prompt: false,
+        },
         writing,
         echoes,
         stream,

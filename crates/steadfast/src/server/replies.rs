@@ -1,5 +1,6 @@
 //! From what the engine does to OpenAI's objects, whole or streamed.
 
+use super::asking::Told;
 use super::engine::Progress;
 use super::http::House;
 use super::refusal::Refusal;
@@ -39,8 +40,8 @@ pub struct Answer {
     pub choices: usize,
     /// Tokens of all prompts.
     pub prompt_tokens: usize,
-    /// Log-probabilities are told.
-    pub scored: bool,
+    /// Which log-probabilities are told.
+    pub told: Told,
     /// The prompt's text before each choice's own (`echo`).
     pub echoes: Vec<String>,
     /// A stream ends with the count of tokens.
@@ -62,12 +63,16 @@ impl Answer {
     pub async fn whole(mut self) -> Result<Response, Refusal> {
         let mut choices: Vec<Choice> = (0..self.choices).map(|_| Choice::default()).collect();
         let (mut left, mut written) = (self.choices, 0);
+        let mut prompt_scores = Vec::new();
         while left > 0 {
             match self.next().await? {
                 Progress::Read {
                     choices: own,
                     scores,
                 } => {
+                    if self.told.prompt {
+                        prompt_scores.clone_from(&scores);
+                    }
                     for choice in own {
                         if let Some(echo) = self.echoes.get(choice) {
                             choices[choice].text.clone_from(echo);
@@ -96,6 +101,9 @@ impl Answer {
             Form::Text => "text_completion",
         });
         object["choices"] = Value::Array(choices);
+        if self.told.prompt {
+            object["prompt_logprobs"] = self.prompt_scores(&prompt_scores);
+        }
         object["usage"] = self.usage(written);
         Ok(Json(object).into_response())
     }
@@ -153,7 +161,7 @@ impl Answer {
 
     fn whole_choice(&self, index: usize, choice: &Choice) -> Value {
         let reason = choice.reason.map(Reason::name);
-        let scores = self.scored.then_some(choice.scores.as_slice());
+        let scores = self.told.reply.then_some(choice.scores.as_slice());
         match self.form {
             Form::Chat => json!({
                 "index": index,
@@ -191,6 +199,31 @@ impl Answer {
             })
             .collect();
         json!({"content": content, "refusal": null})
+    }
+
+    /// As vLLM tells them: an object a token, which holds the token itself first, then the likeliest.
+    fn prompt_scores(&self, scores: &[Score]) -> Value {
+        let one = |token: u32, value: f64, rank: Option<usize>| json!({"logprob": value, "rank": rank, "decoded_token": self.token(token).0});
+        let told = |score: &Score| {
+            let Some(own) = score.log_probability else {
+                return Value::Null;
+            };
+            let rank = score
+                .top
+                .iter()
+                .position(|(token, _)| *token == score.token);
+            let mut map = serde_json::Map::new();
+            map.insert(
+                score.token.to_string(),
+                one(score.token, own, rank.map(|rank| rank + 1)),
+            );
+            for ((token, value), rank) in score.top.iter().zip(1..) {
+                map.entry(token.to_string())
+                    .or_insert_with(|| one(*token, *value, Some(rank)));
+            }
+            Value::Object(map)
+        };
+        scores.iter().map(told).collect()
     }
 
     /// `offset` is the number of characters before, and moves on.
@@ -288,7 +321,7 @@ impl Stream {
                 match self.answer.form {
                     Form::Chat => {
                         if !text.is_empty() || !score.is_empty() {
-                            let scores = if self.answer.scored {
+                            let scores = if self.answer.told.reply {
                                 self.answer.chat_scores(&score)
                             } else {
                                 Value::Null
@@ -329,7 +362,8 @@ impl Stream {
         let mut offset = self.offsets[index];
         let scores = self
             .answer
-            .scored
+            .told
+            .reply
             .then(|| self.answer.text_scores(scores, &mut offset));
         self.offsets[index] = offset;
         let choice = json!({

@@ -266,6 +266,7 @@ fn study_of(house: &House, kept: &Kept, job: &Job) -> Result<StudySettings> {
         data: tune.data,
         device: tune.device,
         arms: vec![tune.arm],
+        hosted: Vec::new(),
         suites: shipped_suites(Some(choices.items)),
         generation: GenerationSettings {
             max_tokens: preset.scale().reply_tokens,

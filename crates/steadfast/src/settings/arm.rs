@@ -337,7 +337,7 @@ impl Role {
 pub struct ArmSettings {
     /// Unique in the study.
     pub name: String,
-    /// Where training happens; `local` in this version.
+    /// Where training happens: `local`; others are [`super::HostedArm`]s.
     pub provider: String,
     /// What may move.
     pub method: MethodName,

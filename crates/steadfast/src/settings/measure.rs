@@ -6,6 +6,7 @@ use super::recipe::shipped_suites;
 use super::study::SuiteSettings;
 use super::suggest;
 use crate::evaluation::suites;
+use crate::providers::Name;
 use crate::{Error, Result};
 use serde::Serialize;
 use std::collections::BTreeSet;
@@ -14,7 +15,7 @@ use std::path::PathBuf;
 /// One model on some suites.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct MeasureSettings {
-    /// The model; `None` is the base that is always there.
+    /// The model, `openai:NAME` and `together:NAME` too; `None` is the base that is always there.
     pub model: Option<String>,
     /// A PEFT LoRA folder on top of it.
     pub adapter: Option<PathBuf>,
@@ -69,6 +70,25 @@ impl MeasureSettings {
                     .field("--adapter")
                     .hint("give the folder that holds adapter_config.json"),
             );
+        }
+        if let Some((provider, model)) = flags.model.as_deref().and_then(Name::of_model) {
+            if model.is_empty() {
+                mistakes.push(
+                    Error::user("the model has no name")
+                        .field("--model")
+                        .hint(format!(
+                            "write {}:NAME, by the name that it has there",
+                            provider.name()
+                        )),
+                );
+            }
+            if flags.adapter.is_some() {
+                mistakes.push(
+                    Error::user("no adapter can be put on a model that is elsewhere")
+                        .field("--adapter")
+                        .hint("remove it, or name a model on this machine"),
+                );
+            }
         }
         let judge = JudgeSettings::from_flags(flags.judge).unwrap_or_else(|mistake| {
             mistakes.push(mistake);

@@ -2,10 +2,11 @@
 //!
 //! [`study`], [`tune`] and [`measure`] are what the pipeline takes, [`serve`] what the server does;
 //! [`recipe`] reads a study from TOML; [`judge`] says who grades replies; [`arm`] holds what one
-//! training run is made of; [`presets`] is the one table of counts.
+//! training run is made of, [`hosted`] one that happens elsewhere; [`presets`] is the one table of counts.
 
 pub mod arm;
 pub mod device;
+pub mod hosted;
 pub mod judge;
 pub mod measure;
 pub mod presets;
@@ -21,6 +22,7 @@ pub use arm::{
     ArmSettings, Hyperparameters, Length, MethodName, NullSpaceSettings, Role, Subspace,
 };
 pub use device::TrainingDevice;
+pub use hosted::HostedArm;
 pub use judge::{JudgeFlags, JudgeModel, JudgeSettings};
 pub use measure::{MeasureFlags, MeasureSettings};
 pub use presets::Preset;

@@ -5,6 +5,7 @@ use super::arm::{
     Role, Subspace, TARGET_GROUPS, projections,
 };
 use super::device::TrainingDevice;
+use super::hosted::HostedArm;
 use super::presets::{Preset, Scale};
 use super::study::{DataSettings, DataSource, StudySettings};
 use super::suggest;
@@ -13,9 +14,11 @@ use crate::{Error, Result};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
+mod hosted;
 mod judging;
 mod measuring;
 
+use hosted::Place;
 pub use measuring::shipped_suites;
 
 /// The study that runs when no recipe is named.
@@ -23,9 +26,6 @@ pub const SHIPPED: &str = include_str!("../../../../recipes/hotel.toml");
 
 /// What the shipped recipe is called in messages.
 pub const SHIPPED_PATH: &str = "recipes/hotel.toml";
-
-/// What a provider may be called in this version.
-const PROVIDERS: [&str; 1] = ["local"];
 
 /// What the flags say; each wins over the recipe.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -71,6 +71,7 @@ pub fn parse(path: &Path, text: &str, overrides: &Overrides) -> Result<StudySett
     let preset = overrides.preset.or(written).unwrap_or(Preset::Quick);
     let scale = preset.scale();
 
+    let (arms, elsewhere) = arms(&root, &scale);
     let settings = StudySettings {
         name: name(&root),
         command: command(path, preset, overrides),
@@ -84,7 +85,8 @@ pub fn parse(path: &Path, text: &str, overrides: &Overrides) -> Result<StudySett
             .unwrap_or_else(|| PathBuf::from("runs")),
         data: data(&root, &scale),
         device: device(&root),
-        arms: arms(&root, &scale),
+        arms,
+        hosted: elsewhere,
         suites: measuring::suites(&root, &scale),
         generation: measuring::generation(&root, &scale),
         retain: measuring::retain(&root, &scale),
@@ -94,7 +96,8 @@ pub fn parse(path: &Path, text: &str, overrides: &Overrides) -> Result<StudySett
         keep: root.text("keep").map(PathBuf::from),
         kept_only: overrides.kept_only,
     };
-    check_finalists(&root, &settings);
+    measuring::check_finalists(&root, &settings);
+    hosted::check(&root, &settings);
     // Asked even where a flag won, so that the key is known.
     root.text("runs");
     root.finish();
@@ -111,42 +114,6 @@ fn command(path: &Path, preset: Preset, overrides: &Overrides) -> String {
     words.push(format!("--preset {}", preset.name()));
     words.extend(overrides.seed.map(|seed| format!("--seed {seed}")));
     words.join(" ")
-}
-
-/// What finalists need, and what cannot be had together.
-fn check_finalists(root: &Section<'_, '_>, settings: &StudySettings) {
-    if !settings.budget.is_empty() {
-        for (key, set) in [
-            ("keep", settings.keep.is_some()),
-            ("finalists", settings.finalists.is_some()),
-        ] {
-            if set {
-                root.mistake(
-                    key,
-                    format!("`{key}` and `[budget]` are both set"),
-                    "remove one: a budget makes its choice for each arm anew",
-                );
-            }
-        }
-    }
-    if settings.kept_only && settings.keep.is_none() {
-        root.mistake(
-            "keep",
-            "--kept reports from kept scores, and the recipe keeps none".to_owned(),
-            "name a folder, such as: keep = \"scores\"",
-        );
-    }
-    if settings.finalists.is_some() {
-        for role in Role::ALL {
-            if settings.arms.iter().all(|arm| arm.role != Some(role)) {
-                root.mistake(
-                    "finalists",
-                    format!("no arm has the role \"{}\"", role.name()),
-                    "give it to the arms to choose among, such as: role = \"yardstick\"",
-                );
-            }
-        }
-    }
 }
 
 fn name(root: &Section<'_, '_>) -> String {
@@ -285,10 +252,24 @@ fn check_exists(section: &Section<'_, '_>, key: &str, path: &str) {
     }
 }
 
-fn arms(root: &Section<'_, '_>, scale: &Scale) -> Vec<ArmSettings> {
+/// The arms that are trained on this machine, and those that are trained elsewhere.
+fn arms(root: &Section<'_, '_>, scale: &Scale) -> (Vec<ArmSettings>, Vec<HostedArm>) {
     let mut names = BTreeSet::new();
-    let mut arms = Vec::new();
+    let (mut arms, mut elsewhere) = (Vec::new(), Vec::new());
     for section in root.sections("arms") {
+        let name = section.text("name");
+        match hosted::place(&section) {
+            Place::Here => {}
+            // What its other keys mean is not known.
+            Place::Nowhere => continue,
+            Place::At(provider) => {
+                let name = name.unwrap_or_else(|| provider.name().to_owned());
+                check_arm_name(&section, &mut names, &name);
+                elsewhere.push(hosted::arm(&section, provider, name));
+                section.finish();
+                continue;
+            }
+        }
         let method = section.choice("method", &MethodName::NAMES);
         if !section.has("method") {
             section.mistake(
@@ -298,22 +279,10 @@ fn arms(root: &Section<'_, '_>, scale: &Scale) -> Vec<ArmSettings> {
             );
         }
         let method = method.and_then(|name| MethodName::named(&name));
-        let name = section
-            .text("name")
-            .or_else(|| method.map(|method| method.name().to_owned()));
+        let name = name.or_else(|| method.map(|method| method.name().to_owned()));
         if let Some(name) = &name {
-            check_name(&section, name);
-            if !names.insert(name.clone()) {
-                section.mistake(
-                    "name",
-                    format!("two arms are called `{name}`"),
-                    "give each arm a `name` of its own",
-                );
-            }
+            check_arm_name(&section, &mut names, name);
         }
-        let provider = section
-            .choice("provider", &PROVIDERS)
-            .unwrap_or_else(|| "local".to_owned());
         // The rest is read even without a method, so that its mistakes are reported too.
         let hyperparameters = hyperparameters(&section, method, scale);
         let scales = section.numbers("scales", Bounds::NotNegative);
@@ -322,7 +291,7 @@ fn arms(root: &Section<'_, '_>, scale: &Scale) -> Vec<ArmSettings> {
         if let (Some(name), Some(method)) = (name, method) {
             arms.push(ArmSettings {
                 name,
-                provider,
+                provider: "local".to_owned(),
                 method,
                 hyperparameters,
                 scales: scales.unwrap_or_else(|| vec![1.0]),
@@ -337,7 +306,18 @@ fn arms(root: &Section<'_, '_>, scale: &Scale) -> Vec<ArmSettings> {
             "add one: [[arms]] and, beneath it, method = \"lora\"",
         );
     }
-    arms
+    (arms, elsewhere)
+}
+
+fn check_arm_name(section: &Section<'_, '_>, names: &mut BTreeSet<String>, name: &str) {
+    check_name(section, name);
+    if !names.insert(name.to_owned()) {
+        section.mistake(
+            "name",
+            format!("two arms are called `{name}`"),
+            "give each arm a `name` of its own",
+        );
+    }
 }
 
 fn hyperparameters(

@@ -2,6 +2,7 @@
 
 use super::arm::ArmSettings;
 use super::device::TrainingDevice;
+use super::hosted::HostedArm;
 use super::judge::JudgeSettings;
 use super::presets::{Preset, Scale};
 use crate::evaluation::Axis;
@@ -140,6 +141,9 @@ pub struct StudySettings {
     pub device: TrainingDevice,
     /// What is trained.
     pub arms: Vec<ArmSettings>,
+    /// What is trained elsewhere.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub hosted: Vec<HostedArm>,
     /// What is measured.
     pub suites: Vec<SuiteSettings>,
     /// How replies are written.

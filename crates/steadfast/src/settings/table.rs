@@ -149,6 +149,11 @@ impl<'r, 's> Section<'r, 's> {
         self.table.contains_key(key)
     }
 
+    /// Marks `key` as known, whatever stands there.
+    pub(super) fn known(&self, key: &'static str) {
+        self.asked.borrow_mut().push(key);
+    }
+
     /// Reports a mistake at `key`, or at the head of this table where the key is absent.
     pub(super) fn mistake(&self, key: &str, message: String, hint: impl Into<String>) {
         self.source.report(self.error(key, message).hint(hint));
@@ -341,6 +346,29 @@ impl<'r, 's> Section<'r, 's> {
         ))
     }
 
+    /// A table whose keys are another program's, as JSON.
+    pub(super) fn json(
+        &self,
+        key: &'static str,
+    ) -> Option<serde_json::Map<String, serde_json::Value>> {
+        let value = self.value(key)?;
+        match json(value.get_ref()) {
+            Some(serde_json::Value::Object(object)) => Some(object),
+            Some(_) => {
+                self.wrong_type(key, "a table", &format!("[{}]", self.field(key)), value);
+                None
+            }
+            None => {
+                self.mistake(
+                    key,
+                    format!("`{key}` holds a date, which JSON has not"),
+                    "write it as a string",
+                );
+                None
+            }
+        }
+    }
+
     /// A list of tables (`[[key]]`), empty where the recipe has none.
     pub(super) fn sections(&self, key: &'static str) -> Vec<Section<'r, 's>> {
         let Some(value) = self.value(key) else {
@@ -387,6 +415,27 @@ impl<'r, 's> Section<'r, 's> {
             self.source.report(error);
         }
     }
+}
+
+/// The same as JSON; `None` where JSON has nothing of the kind.
+fn json(value: &DeValue<'_>) -> Option<serde_json::Value> {
+    Some(match value {
+        DeValue::String(text) => text.as_ref().into(),
+        DeValue::Boolean(boolean) => (*boolean).into(),
+        DeValue::Integer(_) => integer(value)?.into(),
+        DeValue::Float(_) => number(value)?.into(),
+        DeValue::Array(array) => {
+            let entries = array.iter().map(|entry| json(entry.get_ref()));
+            entries.collect::<Option<Vec<_>>>()?.into()
+        }
+        DeValue::Table(table) => {
+            let entries = table
+                .iter()
+                .map(|(key, entry)| Some((key.get_ref().to_string(), json(entry.get_ref())?)));
+            entries.collect::<Option<serde_json::Map<_, _>>>()?.into()
+        }
+        DeValue::Datetime(_) => return None,
+    })
 }
 
 /// A number, whole or not.

@@ -1,5 +1,6 @@
 //! What a study found, put together: results, samples, and the notes of the report.
 
+use super::hosted::{self, HostedOutcome};
 use super::workbench::Outcome;
 use crate::evaluation::Axis;
 use crate::evaluation::items::Suite;
@@ -12,11 +13,14 @@ use crate::reports::card::Card;
 use crate::reports::harness::Export;
 use crate::reports::items::{ItemRow, ItemSide};
 use crate::reports::page::{Agreement, Notes, SuiteNote};
-use crate::reports::results::{Arm, Base, Drift, FrontierPoint, Results, SCHEMA};
+use crate::reports::results::{
+    Arm, Base, Drift, FrontierPoint, LayerDisturbance, Results, SCHEMA, Training,
+};
 use crate::runs::atomic;
 use crate::runs::folder::{RunFolder, arm_folder};
-use crate::settings::{ArmSettings, Length, StudySettings};
+use crate::settings::{Length, StudySettings};
 use crate::{Error, Result};
+use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -24,12 +28,9 @@ use std::path::Path;
 pub fn plan(settings: &StudySettings, suites: &[Suite]) -> String {
     let seeds = settings.seeds.len();
     let trained = settings.arms.len() * seeds;
-    let measured = 1 + seeds
-        * settings
-            .arms
-            .iter()
-            .map(|arm| arm.scales.len())
-            .sum::<usize>();
+    let elsewhere = settings.hosted.len() * seeds;
+    let scales = settings.arms.iter().map(|arm| arm.scales.len());
+    let measured = usize::from(trained > 0) + seeds * scales.sum::<usize>() + 2 * elsewhere;
     let items: usize = suites.iter().map(|suite| suite.items.len()).sum();
     let tokens: usize = settings
         .arms
@@ -43,9 +44,20 @@ pub fn plan(settings: &StudySettings, suites: &[Suite]) -> String {
         })
         .sum();
     let plural = |count: usize| if count == 1 { "" } else { "s" };
+    let mut runs = Vec::new();
+    if trained > 0 {
+        let s = plural(trained);
+        runs.push(format!(
+            "{trained} training run{s}, at most {tokens} tokens in all"
+        ));
+    }
+    if elsewhere > 0 {
+        let s = plural(elsewhere);
+        runs.push(format!("{elsewhere} training run{s} elsewhere"));
+    }
     format!(
-        "plan: {trained} training run{}, at most {tokens} tokens in all; {measured} measurements of {items} items in {} suites{}",
-        plural(trained),
+        "plan: {}; {measured} measurements of {items} items in {} suites{}",
+        runs.join(", "),
         suites.len(),
         settings
             .finalists
@@ -69,43 +81,114 @@ pub fn announce(name: &str, samples: &[Sample], listener: &dyn Listener) {
     }
 }
 
+/// One arm of either kind, measured.
+pub struct Measured<'a> {
+    name: &'a str,
+    provider: &'a str,
+    method: &'a str,
+    seed: u64,
+    hyperparameters: Map<String, Value>,
+    drift: Option<f64>,
+    disturbance: &'a [LayerDisturbance],
+    training: &'a Training,
+    /// Where it has another base than the study's.
+    own_before: Option<&'a [Sample]>,
+    after: &'a [Sample],
+}
+
+impl<'a> Measured<'a> {
+    /// An arm trained on this machine.
+    pub fn local(outcome: &'a Outcome<'_>) -> Result<Self> {
+        let mut hyperparameters = object(&outcome.arm.hyperparameters)?;
+        if outcome.scale != 1.0 {
+            hyperparameters.insert("scale".into(), outcome.scale.into());
+        }
+        Ok(Self {
+            name: &outcome.name,
+            provider: &outcome.arm.provider,
+            method: outcome.arm.method.name(),
+            seed: outcome.seed,
+            hyperparameters,
+            drift: Some(outcome.tuned.drift),
+            disturbance: &outcome.tuned.disturbance,
+            training: &outcome.tuned.training,
+            own_before: None,
+            after: &outcome.after,
+        })
+    }
+
+    /// An arm trained elsewhere.
+    pub fn hosted(outcome: &'a HostedOutcome<'_>) -> Result<Self> {
+        let mut hyperparameters = object(&outcome.arm.hyperparameters)?;
+        hyperparameters.insert("base".into(), outcome.arm.base.clone().into());
+        hyperparameters.insert("model".into(), outcome.model.clone().into());
+        hyperparameters.extend(outcome.arm.extra.clone());
+        Ok(Self {
+            name: &outcome.name,
+            provider: outcome.arm.provider.name(),
+            method: outcome.arm.method(),
+            seed: outcome.seed,
+            hyperparameters,
+            drift: None,
+            disturbance: &[],
+            training: &outcome.training,
+            own_before: Some(&outcome.before),
+            after: &outcome.after,
+        })
+    }
+}
+
+fn object(settings: &impl serde::Serialize) -> Result<Map<String, Value>> {
+    match serde_json::to_value(settings) {
+        Ok(Value::Object(map)) => Ok(map),
+        _ => Err(Error::bug("hyperparameters have no JSON form")),
+    }
+}
+
 /// `results.json`.
 pub fn results(
     settings: &StudySettings,
     folder: &RunFolder,
     located: &Located,
     before: &[Sample],
-    outcomes: &[Outcome<'_>],
+    measured: &[Measured<'_>],
     judge: Option<&JudgedBy>,
 ) -> Result<Results> {
     let mut arms = Vec::new();
     let mut frontier = Vec::new();
-    for outcome in outcomes {
-        let Comparison { axes, metrics } = compare_judged(before, &outcome.after, 0, judge)?;
-        let change = |axis: Axis| {
+    for one in measured {
+        let before = one.own_before.unwrap_or(before);
+        let Comparison { axes, metrics } = compare_judged(before, one.after, 0, judge)?;
+        let own = |axis: Axis| {
             axes.get(axis.name())
-                .map_or(0.0, |change| change.net_change)
+                .filter(|change| change.metric == axis.metric())
         };
-        frontier.push(FrontierPoint {
-            arm: outcome.name.clone(),
-            gain: change(Axis::Proficiency),
-            safety_loss: -change(Axis::Safety),
-            knowledge_loss: -change(Axis::Knowledge),
-            drift: outcome.tuned.drift,
-        });
+        let change = |axis: Axis| own(axis).map(|change| change.net_change);
+        let all = Axis::ALL.map(change);
+        // A point whose place is not known on one side, or by another number, is none.
+        if one.own_before.is_none() || all.iter().all(Option::is_some) {
+            let [gain, safety, knowledge] = all.map(|change| change.unwrap_or(0.0));
+            frontier.push(FrontierPoint {
+                arm: one.name.to_owned(),
+                gain,
+                safety_loss: -safety,
+                knowledge_loss: -knowledge,
+                drift: one.drift,
+            });
+        }
         arms.push(Arm {
-            name: outcome.name.clone(),
-            provider: outcome.arm.provider.clone(),
-            method: outcome.arm.method.name().into(),
-            seed: outcome.seed,
-            hyperparameters: hyperparameters(outcome.arm, outcome.scale)?,
+            name: one.name.to_owned(),
+            provider: one.provider.to_owned(),
+            method: one.method.to_owned(),
+            seed: one.seed,
+            hyperparameters: one.hyperparameters.clone(),
             axes,
             metrics,
             drift: Drift {
-                kl_per_token: outcome.tuned.drift,
+                kl_per_token: one.drift,
             },
-            disturbance: outcome.tuned.disturbance.clone(),
-            training: outcome.tuned.training.clone(),
+            disturbance: one.disturbance.to_vec(),
+            training: one.training.clone(),
         });
     }
     Ok(Results {
@@ -121,21 +204,6 @@ pub fn results(
         arms,
         frontier,
     })
-}
-
-fn hyperparameters(
-    arm: &ArmSettings,
-    scale: f64,
-) -> Result<serde_json::Map<String, serde_json::Value>> {
-    match serde_json::to_value(&arm.hyperparameters) {
-        Ok(serde_json::Value::Object(mut map)) => {
-            if scale != 1.0 {
-                map.insert("scale".into(), scale.into());
-            }
-            Ok(map)
-        }
-        _ => Err(Error::bug("hyperparameters have no JSON form")),
-    }
 }
 
 /// The README.md of each adapter that was measured: the whole change, or as much as a budget allows.
@@ -174,7 +242,7 @@ pub fn write_for_the_harness(
     folder: &RunFolder,
     base: &str,
     before: &[Sample],
-    outcomes: &[Outcome<'_>],
+    measured: &[Measured<'_>],
 ) -> Result<()> {
     // A base from a folder is called by its last part: the rest is nobody's business.
     let base = base
@@ -182,9 +250,7 @@ pub fn write_for_the_harness(
         .rsplit('/')
         .next()
         .unwrap_or(base);
-    let tuned = outcomes
-        .iter()
-        .map(|outcome| (outcome.name.as_str(), outcome.after.as_slice()));
+    let tuned = measured.iter().map(|one| (one.name, one.after));
     for (model, samples) in std::iter::once((base, before)).chain(tuned) {
         let created = &folder.manifest().created;
         Export {
@@ -198,33 +264,36 @@ pub fn write_for_the_harness(
 }
 
 /// Every item with what each model said, in the order of the suites.
-pub fn items(before: &[Sample], outcomes: &[Outcome<'_>]) -> Vec<ItemRow> {
+pub fn items(before: &[Sample], measured: &[Measured<'_>]) -> Vec<ItemRow> {
     let key = |sample: &Sample| (sample.suite.clone(), sample.item.clone());
-    let after: Vec<(&str, BTreeMap<_, &Sample>)> = outcomes
+    let by_item = |samples: &'_ [Sample]| -> BTreeMap<_, ItemSide> {
+        let sides = samples.iter().map(|sample| (key(sample), side(sample)));
+        sides.collect()
+    };
+    let after: Vec<(&str, _, _)> = measured
         .iter()
-        .map(|outcome| {
-            let samples = outcome
-                .after
-                .iter()
-                .map(|sample| (key(sample), sample))
-                .collect();
-            (outcome.name.as_str(), samples)
-        })
+        .map(|one| (one.name, one.own_before.map(by_item), by_item(one.after)))
         .collect();
     before
         .iter()
-        .map(|sample| ItemRow {
-            suite: sample.suite.clone(),
-            axis: sample.axis,
-            item: sample.item.clone(),
-            prompt: sample.prompt.clone(),
-            before: side(sample),
-            after: after
-                .iter()
-                .filter_map(|(name, samples)| {
-                    Some(((*name).to_owned(), side(samples.get(&key(sample))?)))
-                })
-                .collect(),
+        .map(|sample| {
+            let key = key(sample);
+            let of = |name: &str, side: Option<&ItemSide>| Some((name.to_owned(), side?.clone()));
+            ItemRow {
+                suite: sample.suite.clone(),
+                axis: sample.axis,
+                item: sample.item.clone(),
+                prompt: sample.prompt.clone(),
+                before: side(sample),
+                own_before: after
+                    .iter()
+                    .filter_map(|(name, own, _)| of(name, own.as_ref()?.get(&key)))
+                    .collect(),
+                after: after
+                    .iter()
+                    .filter_map(|(name, _, after)| of(name, after.get(&key)))
+                    .collect(),
+            }
         })
         .collect()
 }
@@ -267,11 +336,33 @@ fn judged(judge: &JudgedBy) -> String {
     )
 }
 
+/// What is to know of an arm that was trained elsewhere.
+fn caveat(outcome: &HostedOutcome<'_>) -> String {
+    let own = outcome.arm;
+    let mut text = format!(
+        "`{}` was trained at {} and measured by the names {} (before) and {} (after): its base is another than that of \
+         the arms trained on this machine, and its drift is not known.",
+        outcome.name,
+        own.provider.name(),
+        own.base,
+        outcome.model,
+    );
+    if !outcome.offered.all() {
+        text += &format!(
+            " Of it {}. Where nothing else scores an axis, a judge's verdicts stand in its place, or the axis is absent; \
+             its knowledge is that of the written answers alone.",
+            hosted::lacking(outcome.offered)
+        );
+    }
+    text
+}
+
 /// What the report says besides the results.
 pub fn notes(
     settings: &StudySettings,
     suites: &[Suite],
     results: &Results,
+    elsewhere: &[HostedOutcome<'_>],
     judge: Option<&JudgedBy>,
 ) -> Notes {
     let agreement = constructive::agreement();
@@ -285,6 +376,7 @@ pub fn notes(
             settings.seeds.len()
         ));
     }
+    caveats.extend(elsewhere.iter().map(caveat));
     Notes {
         title: format!("{} on {}", settings.name, results.base.id),
         warning: None,

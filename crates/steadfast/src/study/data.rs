@@ -48,6 +48,19 @@ fn conversations(settings: &DataSettings, seed: u64) -> Result<Vec<Conversation>
     Ok(conversations)
 }
 
+/// How many of so many conversations are held out.
+fn held_out(settings: &DataSettings, count: usize) -> usize {
+    let wanted = (count as f64 * settings.validation_share).round() as usize;
+    wanted.min(MOST_VALIDATION).min(count.saturating_sub(1))
+}
+
+/// The conversations that are learnt, as text: what arms on this machine learn, others learn too.
+pub fn learnt(settings: &DataSettings, seed: u64) -> Result<Vec<Conversation>> {
+    let mut conversations = conversations(settings, seed)?;
+    conversations.truncate(conversations.len() - held_out(settings, conversations.len()));
+    Ok(conversations)
+}
+
 /// Reads and tokenizes the data.
 pub fn read(settings: &DataSettings, base: &LanguageModel, seed: u64) -> Result<Conversations> {
     let mut examples = conversations(settings, seed)?
@@ -66,10 +79,7 @@ pub fn read(settings: &DataSettings, base: &LanguageModel, seed: u64) -> Result<
         ))
         .hint("split or shorten it: `steadfast data check FILE` names it"));
     }
-    let wanted = (examples.len() as f64 * settings.validation_share).round() as usize;
-    let held_out = wanted
-        .min(MOST_VALIDATION)
-        .min(examples.len().saturating_sub(1));
+    let held_out = held_out(settings, examples.len());
     // The last ones: what a smaller share holds out, a larger one does too.
     let validation = examples.split_off(examples.len() - held_out);
     let text: String = examples

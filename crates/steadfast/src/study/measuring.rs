@@ -1,6 +1,7 @@
 //! Measuring one model on the suites of a study, each suite once.
 
 use crate::conversations::{Message, Role};
+use crate::evaluation::hosted::HostedSubject;
 use crate::evaluation::items::{Item, Suite, Task};
 use crate::evaluation::measurement::Sample;
 use crate::evaluation::subject::{LocalSubject, Prompt, Subject};
@@ -97,31 +98,50 @@ pub fn measure(
         let stage = stage(suite);
         let tuned = adapter.map(|(adapter, _)| adapter);
         samples.extend(store.reuse(&stage, &inputs, listener, || {
-            one(
-                base,
-                tuned,
-                suite,
-                generation.max_tokens,
-                generation.batch,
-                listener,
-            )
+            let subject = LocalSubject {
+                model: base,
+                adapter: tuned,
+                batch: generation.batch,
+            };
+            one(&subject, suite, generation.max_tokens, listener)
         })?);
+    }
+    Ok(samples)
+}
+
+/// As [`measure`], of a model elsewhere. A service may change what stands behind a name, so the store is
+/// one run's own.
+pub fn measure_hosted(
+    subject: &HostedSubject<'_>,
+    suites: &[Suite],
+    max_tokens: usize,
+    store: &Store,
+    listener: &dyn Listener,
+) -> Result<Vec<Sample>> {
+    let mut samples = Vec::new();
+    for suite in suites {
+        let inputs = (
+            (SCORERS, subject.place(), subject.model),
+            (&suite.name, &suite.items, max_tokens, TEXTS),
+        );
+        let measured = store.reuse(&stage(suite), &inputs, listener, || {
+            one(subject, suite, max_tokens, listener)
+        });
+        samples.extend(measured?);
     }
     Ok(samples)
 }
 
 /// Samples of all suites, measured now.
 pub fn fresh(
-    base: &LanguageModel,
-    adapter: Option<&Adapter>,
+    subject: &dyn Subject,
     suites: &[Suite],
     max_tokens: usize,
-    batch: usize,
     listener: &dyn Listener,
 ) -> Result<Vec<Sample>> {
     let mut samples = Vec::new();
     for suite in suites {
-        samples.extend(one(base, adapter, suite, max_tokens, batch, listener)?);
+        samples.extend(one(subject, suite, max_tokens, listener)?);
     }
     Ok(samples)
 }
@@ -131,11 +151,9 @@ fn stage(suite: &Suite) -> String {
 }
 
 fn one(
-    base: &LanguageModel,
-    adapter: Option<&Adapter>,
+    subject: &dyn Subject,
     suite: &Suite,
     max_tokens: usize,
-    batch: usize,
     listener: &dyn Listener,
 ) -> Result<Vec<Sample>> {
     let stage = stage(suite);
@@ -144,29 +162,24 @@ fn one(
         total: suite.items.len() as u64,
         unit: "items",
     });
-    let subject = LocalSubject {
-        model: base,
-        adapter,
-        batch,
-    };
     let mut on_done = |done: usize| listener.on(Event::StageAdvanced { done: done as u64 });
     let samples = match suite.axis {
         Axis::Proficiency => {
             let options = proficiency::Options { max_tokens };
-            proficiency::measure(suite, &subject, &options, &mut on_done)?
+            proficiency::measure(suite, subject, &options, &mut on_done)?
         }
         Axis::Safety => {
             let options = safety::Options {
                 max_tokens,
                 texts: TEXTS,
             };
-            safety::measure(suite, &subject, &options, &mut on_done)?
+            safety::measure(suite, subject, &options, &mut on_done)?
         }
         Axis::Knowledge => {
             let options = knowledge::Options {
                 max_tokens: max_tokens.min(24),
             };
-            knowledge::measure(suite, &subject, &options, &mut on_done)?
+            knowledge::measure(suite, subject, &options, &mut on_done)?
         }
     };
     for sample in &samples {

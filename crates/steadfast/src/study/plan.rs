@@ -170,16 +170,18 @@ impl Shape {
         let count = |value: usize| value as u64;
         let (hidden, inner) = (count(config.hidden_size), count(config.intermediate_size));
         let queries = count(config.heads * config.head_size);
-        let shared = count(config.key_value_heads * config.head_size);
-        let layers = count(config.layers);
-        let linear = layers * (2 * hidden * (queries + shared) + 3 * hidden * inner);
+        let shared = queries + 2 * count(config.key_value_heads * config.head_size);
+        // Columns of what comes into the feed-forward block's unit.
+        let wide = count(config.unit.inputs(config.intermediate_size));
+        let layers = count(config.layers.len());
+        let linear = layers * hidden * (shared + queries + wide + inner);
         let head = count(config.vocabulary) * hidden;
         let tables = if config.tied_embeddings { 1 } else { 2 };
         Self {
             linear: linear as f64,
             head: head as f64,
             parameters: linear + tables * head,
-            sides: layers * (2 * (hidden + queries) + 2 * (hidden + shared) + 3 * (hidden + inner)),
+            sides: layers * (6 * hidden + shared + queries + hidden + wide + inner),
         }
     }
 

@@ -7,14 +7,10 @@
 pub mod cache;
 pub mod cases;
 pub mod check;
-#[cfg(test)]
-mod emulator;
 pub mod endpoint;
 pub mod local;
 pub mod panel;
 pub mod price;
-pub mod request;
-pub mod retry;
 pub mod rubric;
 pub mod session;
 pub mod verdict;

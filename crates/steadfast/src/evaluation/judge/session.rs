@@ -2,16 +2,18 @@
 //! wrong rubric costs no time.
 
 use super::check::{self, Agreement};
-use super::endpoint::{Asking, Endpoint, Key, OPENAI, is_here};
+use super::endpoint::{Asking, Endpoint, WHO};
 use super::local::LocalJudge;
 use super::price::Price;
-use super::retry::Patience;
 use super::rubric::Rubrics;
-use super::{Judge, Panel, cache, cases, request};
+use super::{Judge, Panel, cache, cases};
 use crate::evaluation::items::Suite;
 use crate::evaluation::measurement::Sample;
 use crate::events::{Event, Listener};
 use crate::models::resolve::{self, Located};
+use crate::providers::Name;
+use crate::providers::connection::{Connection, Key};
+use crate::providers::retry::Patience;
 use crate::settings::judge::{JudgeModel, JudgeSettings};
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
@@ -151,18 +153,8 @@ fn refuse_itself(judge: &str, sha256: Option<&str>, subject: Option<&Located>) -
 }
 
 fn endpoint(settings: &JudgeSettings, model: &str) -> Result<Endpoint> {
-    let from_environment = || {
-        std::env::var("OPENAI_BASE_URL")
-            .ok()
-            .map(|url| url.trim().to_owned())
-            .filter(|url| !url.is_empty())
-    };
-    let base = settings
-        .base_url
-        .clone()
-        .or_else(from_environment)
-        .unwrap_or_else(|| OPENAI.to_owned());
-    let address = request::address(&base)?;
+    let openai = Name::OpenAi;
+    let base = openai.base_url(settings.base_url.as_deref());
     let plain = |letter: char| letter.is_ascii_alphanumeric() || letter == '_';
     if settings.key_variable.is_empty() || !settings.key_variable.chars().all(plain) {
         // What stands there may be the key itself, so it is not repeated.
@@ -173,7 +165,9 @@ fn endpoint(settings: &JudgeSettings, model: &str) -> Result<Endpoint> {
         );
     }
     let key = Key::from_environment(&settings.key_variable);
-    if key.is_none() && !is_here(&address) {
+    let timeout = Duration::from_secs(settings.timeout_seconds);
+    let connection = Connection::new(WHO, &base, key, timeout)?;
+    if !connection.has_key() && !connection.is_here() {
         return Err(Error::user(format!(
             "the variable {} holds no key for the judge",
             settings.key_variable
@@ -185,7 +179,7 @@ fn endpoint(settings: &JudgeSettings, model: &str) -> Result<Endpoint> {
         )));
     }
     // Other servers charge what they like for a model of the same name.
-    let own = address.as_str().starts_with(OPENAI);
+    let own = connection.base() == openai.address();
     let known = || Price::known(model).filter(|_| own).map(|(price, _)| price);
     let asking = Asking {
         model: model.to_owned(),
@@ -193,11 +187,10 @@ fn endpoint(settings: &JudgeSettings, model: &str) -> Result<Endpoint> {
         max_cost: settings.max_cost,
         concurrency: settings.concurrency,
         answer_tokens: settings.answer_tokens,
-        timeout: Duration::from_secs(settings.timeout_seconds),
         patience: Patience::default(),
         seed: 0x5eed ^ u64::from(std::process::id()),
     };
-    Endpoint::new(asking, &base, key)
+    Endpoint::new(asking, connection)
 }
 
 #[cfg(test)]

@@ -148,7 +148,13 @@ pub fn before_after(
             callout(palette, at, 14.0, Anchor::Middle, &net_change).set("class", "net-change"),
         );
         let mut text_y = bottom + 19.0;
-        for part in svg::wrap(&arm.name, 12.5, slot - 6.0, 2) {
+        // An arm may be measured by another number than the figure's.
+        let name = if change.metric == pairs[0].1.metric {
+            arm.name.clone()
+        } else {
+            format!("{} ({})", arm.name, change.metric.replace('_', " "))
+        };
+        for part in svg::wrap(&name, 12.5, slot - 6.0, 2) {
             text_y += 16.0;
             body.push(
                 label(middle, text_y, 12.5, Anchor::Middle, &palette.ink, &part)

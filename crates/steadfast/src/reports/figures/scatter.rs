@@ -237,7 +237,19 @@ pub fn frontier_panel(results: &Results, axis: Axis, palette: &Palette) -> Figur
         taken.push(area);
         body.push(callout(palette, at, 12.0, Anchor::Start, &name));
     }
-    let description = points
+    let nowhere = "no arm has a number on both axes";
+    if points.is_empty() {
+        let middle = ((LEFT + WIDTH - RIGHT) / 2.0, top + 60.0);
+        body.push(label(
+            middle.0,
+            middle.1,
+            12.0,
+            Anchor::Middle,
+            &palette.muted,
+            nowhere,
+        ));
+    }
+    let mut description = points
         .iter()
         .map(|point| {
             format!(
@@ -250,6 +262,9 @@ pub fn frontier_panel(results: &Results, axis: Axis, palette: &Palette) -> Figur
         })
         .collect::<Vec<_>>()
         .join(" ");
+    if description.is_empty() {
+        description = format!("{nowhere}.");
+    }
     Figure {
         name: format!("frontier-{}", axis.name()),
         title: format!("{kept} kept against proficiency learnt"),

@@ -84,10 +84,16 @@ pub fn axis_table(results: &Results) -> String {
             escape(&first.metric.replace('_', " ")),
             escape(&first.suite.replace('+', " + ")),
         );
-        for (arm, change) in group {
+        for (arm, change) in &group {
+            // A hosted arm may be measured by another number than the others of its axis.
+            let other = if change.metric == first.metric {
+                String::new()
+            } else {
+                format!(" <span>{}</span>", escape(&change.metric.replace('_', " ")))
+            };
             let _ = write!(
                 rows,
-                "<tr><th scope=\"row\">{}{}</th>{}</tr>",
+                "<tr><th scope=\"row\">{}{}{other}</th>{}</tr>",
                 dot(results, arm),
                 escape(&arm.name),
                 cells(change)
@@ -193,15 +199,21 @@ pub fn cost_table(results: &Results) -> String {
         let training = &arm.training;
         let _ = write!(
             rows,
-            "<tr><th scope=\"row\">{}{}</th><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{} GB</td></tr>",
+            "<tr><th scope=\"row\">{}{}</th><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td></tr>",
             dot(results, arm),
             escape(&arm.name),
-            plain(arm.drift.kl_per_token, 4),
+            arm.drift
+                .kl_per_token
+                .map_or("–".to_owned(), |drift| plain(drift, 4)),
             grouped(training.steps),
             grouped(training.tokens),
             plain(training.tokens_per_second, 0),
             duration(training.seconds),
-            plain(training.peak_memory_bytes as f64 / 1e9, 2),
+            // Elsewhere nobody tells.
+            match training.peak_memory_bytes {
+                0 => "–".to_owned(),
+                bytes => format!("{} GB", plain(bytes as f64 / 1e9, 2)),
+            },
         );
     }
     format!(
@@ -257,7 +269,9 @@ pub fn how_made(results: &Results, notes: &Notes) -> String {
     if let Some(revision) = &base.revision {
         entry("Revision", format!("<code>{}</code>", escape(revision)));
     }
-    entry("SHA-256", format!("<code>{}</code>", escape(&base.sha256)));
+    if !base.sha256.is_empty() {
+        entry("SHA-256", format!("<code>{}</code>", escape(&base.sha256)));
+    }
     let seeds: BTreeSet<u64> = results.seeds.iter().copied().collect();
     let seeds: Vec<String> = seeds.iter().map(u64::to_string).collect();
     entry("Seeds", seeds.join(", "));

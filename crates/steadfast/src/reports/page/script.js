@@ -8,7 +8,7 @@
   const filters = { axis: by("axis"), suite: by("suite"), arm: by("arm"), search: by("search"), flipped: by("flipped") };
 
   const texts = data.items.map((row) =>
-    [row.item, row.prompt, row.before.reply, ...Object.values(row.after).map((side) => side.reply)]
+    [row.item, row.prompt, row.before.reply, ...Object.values({ ...row.own_before }).map((side) => side.reply), ...Object.values(row.after).map((side) => side.reply)]
       .filter(Boolean).join("\n").toLowerCase());
   let matching = [];
   let shown = 0;
@@ -51,9 +51,13 @@
   const content = (row) => {
     const parts = [make("p", "prompt", row.prompt)];
     const sides = make("div", "sides");
-    sides.append(side("before (base)", null, row.before, null));
+    const own = row.own_before ?? {};
+    const shown = data.arms.filter((arm) => row.after[arm] && (!filters.arm.value || filters.arm.value === arm));
+    if (shown.some((arm) => !own[arm])) sides.append(side("before (base)", null, row.before, null));
     data.arms.forEach((arm, index) => {
-      if (row.after[arm] && (!filters.arm.value || filters.arm.value === arm)) {
+      if (shown.includes(arm)) {
+        // An arm trained elsewhere has a base of its own.
+        if (own[arm]) sides.append(side(`before (base of ${arm})`, null, own[arm], null));
         sides.append(side(arm, data.colours[index], row.after[arm], row.flips[arm]));
       }
     });

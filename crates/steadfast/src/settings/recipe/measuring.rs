@@ -2,9 +2,10 @@
 
 use super::{check_exists, check_name, distinct_seeds, set, suggest};
 use crate::evaluation::{Axis, suites as known};
+use crate::settings::arm::Role;
 use crate::settings::presets::Scale;
 use crate::settings::study::{
-    FinalistSettings, GenerationSettings, RetainSettings, Split, SuiteSettings,
+    FinalistSettings, GenerationSettings, RetainSettings, Split, StudySettings, SuiteSettings,
 };
 use crate::settings::table::{Bounds, Section};
 use std::collections::{BTreeMap, BTreeSet};
@@ -145,4 +146,40 @@ pub(super) fn finalists(root: &Section<'_, '_>, scale: &Scale) -> Option<Finalis
     }
     section.finish();
     Some(settings)
+}
+
+/// What finalists need, and what cannot be had together.
+pub(super) fn check_finalists(root: &Section<'_, '_>, settings: &StudySettings) {
+    if !settings.budget.is_empty() {
+        for (key, set) in [
+            ("keep", settings.keep.is_some()),
+            ("finalists", settings.finalists.is_some()),
+        ] {
+            if set {
+                root.mistake(
+                    key,
+                    format!("`{key}` and `[budget]` are both set"),
+                    "remove one: a budget makes its choice for each arm anew",
+                );
+            }
+        }
+    }
+    if settings.kept_only && settings.keep.is_none() {
+        root.mistake(
+            "keep",
+            "--kept reports from kept scores, and the recipe keeps none".to_owned(),
+            "name a folder, such as: keep = \"scores\"",
+        );
+    }
+    if settings.finalists.is_some() {
+        for role in Role::ALL {
+            if settings.arms.iter().all(|arm| arm.role != Some(role)) {
+                root.mistake(
+                    "finalists",
+                    format!("no arm has the role \"{}\"", role.name()),
+                    "give it to the arms to choose among, such as: role = \"yardstick\"",
+                );
+            }
+        }
+    }
 }

@@ -3,10 +3,12 @@
 use super::*;
 use crate::error::Class;
 use crate::evaluation::judge::cache::Cache;
-use crate::evaluation::judge::emulator::{Emulator, Reaction};
 use crate::evaluation::judge::panel::{Case, Panel};
 use crate::evaluation::judge::rubric::{Ask, Field, Rubrics};
 use crate::events::Silent;
+use crate::providers::connection::Key;
+use crate::providers::emulators::http::{Emulator, Reaction};
+use std::time::{Duration, Instant};
 
 const SECRET: &str = "sk-not-to-be-seen";
 
@@ -17,7 +19,6 @@ fn asking() -> Asking {
         max_cost: None,
         concurrency: 3,
         answer_tokens: 50,
-        timeout: Duration::from_secs(20),
         patience: Patience {
             attempts: 4,
             first: Duration::from_millis(5),
@@ -43,8 +44,17 @@ fn ask(
     emulator: &Emulator,
     count: usize,
 ) -> (Vec<Option<String>>, Result<()>, f64) {
-    let key = Some(Key(SECRET.into()));
-    let endpoint = Endpoint::new(asking, &emulator.url, key).unwrap();
+    ask_within(Duration::from_secs(20), asking, emulator, count)
+}
+
+fn ask_within(
+    timeout: Duration,
+    asking: Asking,
+    emulator: &Emulator,
+    count: usize,
+) -> (Vec<Option<String>>, Result<()>, f64) {
+    let connection = Connection::new(WHO, &emulator.url, Key::new(SECRET), timeout).unwrap();
+    let endpoint = Endpoint::new(asking, connection).unwrap();
     let mut answers = vec![None; count];
     let outcome = endpoint.answer(&questions(count), &mut |index, answer| {
         assert_eq!(answers[index], None, "answered twice");
@@ -54,8 +64,13 @@ fn ask(
     (answers, outcome, endpoint.spent())
 }
 
+/// A judge there, without a key.
+fn at(url: &str) -> Connection {
+    Connection::new(WHO, url, None, Duration::from_secs(20)).unwrap()
+}
+
 /// Repeats the question, so that a test sees whose answer it is.
-fn echo(request: &crate::evaluation::judge::emulator::Request) -> Reaction {
+fn echo(request: &crate::providers::emulators::http::Request) -> Reaction {
     Reaction::says(
         request.body["messages"][1]["content"]
             .as_str()
@@ -142,11 +157,8 @@ fn a_slow_answer_is_given_up_and_asked_again() {
         delay: Duration::from_millis(if number == 0 { 3_000 } else { 0 }),
         ..echo(request)
     });
-    let slow = Asking {
-        timeout: Duration::from_millis(800),
-        ..asking()
-    };
-    let (answers, outcome, _) = ask(slow, &emulator, 2);
+    let timeout = Duration::from_millis(800);
+    let (answers, outcome, _) = ask_within(timeout, asking(), &emulator, 2);
     outcome.unwrap();
     assert!(all_right(&answers));
     assert_eq!(emulator.requests().len(), 3);
@@ -211,13 +223,13 @@ fn a_wrong_key_is_told_once_and_never_shown() {
     assert_eq!(error.class, Class::User);
     assert!(!format!("{error:?}").contains(SECRET), "{error:?}");
     assert_eq!(emulator.requests().len(), 1);
-    assert!(!format!("{:?}", Key(SECRET.into())).contains(SECRET));
+    assert!(!format!("{:?}", Key::new(SECRET)).contains(SECRET));
 }
 
 #[test]
 fn nobody_there_is_an_outside_error() {
     let gone = Emulator::start(|_, request| echo(request)).url.clone();
-    let endpoint = Endpoint::new(asking(), &gone, None).unwrap();
+    let endpoint = Endpoint::new(asking(), at(&gone)).unwrap();
     // The listener may still take one connection while it ends.
     std::thread::sleep(Duration::from_millis(100));
     let error = endpoint
@@ -275,7 +287,7 @@ fn the_cap_is_never_exceeded_and_the_next_run_goes_on() {
             max_cost: Some(most),
             ..asking()
         };
-        let endpoint = Endpoint::new(asking, &emulator.url, None).unwrap();
+        let endpoint = Endpoint::new(asking, at(&emulator.url)).unwrap();
         let panel = Panel {
             judge: &endpoint,
             rubrics: &rubrics,
@@ -307,7 +319,7 @@ fn a_cap_without_a_price_is_refused() {
         max_cost: Some(1.0),
         ..asking()
     };
-    let error = Endpoint::new(capped, "http://localhost:1/v1", None).unwrap_err();
+    let error = Endpoint::new(capped, at("http://localhost:1/v1")).unwrap_err();
     assert!(
         error
             .hint

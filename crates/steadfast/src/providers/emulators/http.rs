@@ -1,4 +1,4 @@
-//! A chat endpoint for tests: answers as it is told, on this machine.
+//! A server for tests: answers as it is told, on this machine.
 
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader, Read, Write};
@@ -23,6 +23,20 @@ pub struct Reaction {
 }
 
 impl Reaction {
+    /// JSON.
+    pub fn json(body: &Value) -> Self {
+        Self::new(200, body.to_string()).header("Content-Type: application/json")
+    }
+
+    /// A refusal in OpenAI's form.
+    pub fn refuses(status: u16, code: &str, message: &str) -> Self {
+        let error = json!({"message": message, "type": "invalid_request_error", "param": null, "code": code});
+        Self {
+            status,
+            ..Self::json(&json!({ "error": error }))
+        }
+    }
+
     /// A status and a body.
     pub fn new(status: u16, body: impl Into<String>) -> Self {
         Self {
@@ -55,8 +69,58 @@ impl Reaction {
 pub struct Request {
     /// The request line and the headers, lower case.
     pub head: String,
-    /// The body.
+    /// The body, where it is JSON.
     pub body: Value,
+    /// The body as it came.
+    pub bytes: Vec<u8>,
+}
+
+impl Request {
+    /// `get`, `post`, …
+    pub fn method(&self) -> &str {
+        self.head.split_whitespace().next().unwrap_or_default()
+    }
+
+    /// What is asked for below `/v1/`, without a query.
+    pub fn path(&self) -> &str {
+        let target = self.head.split_whitespace().nth(1).unwrap_or_default();
+        let path = target.split('?').next().unwrap_or_default();
+        path.strip_prefix("/v1/").unwrap_or(path)
+    }
+
+    /// A value of the query, as it stands.
+    pub fn query(&self, name: &str) -> Option<&str> {
+        let target = self.head.split_whitespace().nth(1)?;
+        let (_, query) = target.split_once('?')?;
+        let pairs = query.split('&').filter_map(|pair| pair.split_once('='));
+        pairs
+            .into_iter()
+            .find(|(key, _)| *key == name)
+            .map(|(_, value)| value)
+    }
+
+    /// A header's value.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        let line = |line: &&str| line.split_once(':').is_some_and(|(key, _)| key == name);
+        let (_, value) = self.head.lines().find(line)?.split_once(':')?;
+        Some(value.trim())
+    }
+
+    /// A field of a multipart form, or its file.
+    pub fn field(&self, name: &str) -> Option<&[u8]> {
+        let find = |bytes: &[u8], part: &str| {
+            bytes
+                .windows(part.len())
+                .position(|window| window == part.as_bytes())
+        };
+        // Each part ends before a line end and the boundary that the form began with.
+        let line = find(&self.bytes, "\r\n")?;
+        let boundary = String::from_utf8_lossy(&self.bytes[..line]).into_owned();
+        let start = find(&self.bytes, &format!("name=\"{name}\""))?;
+        let rest = &self.bytes[start..];
+        let rest = &rest[find(rest, "\r\n\r\n")? + 4..];
+        Some(&rest[..find(rest, &format!("\r\n{boundary}"))?])
+    }
 }
 
 type Script = dyn Fn(usize, &Request) -> Reaction + Send + Sync;
@@ -133,6 +197,7 @@ fn serve(stream: &TcpStream, heard: &Mutex<Vec<Request>>, script: &Script) -> st
     let request = Request {
         head: lower,
         body: serde_json::from_slice(&body).unwrap_or_default(),
+        bytes: body,
     };
     let number = {
         let mut heard = heard.lock().expect("no test panics inside");
