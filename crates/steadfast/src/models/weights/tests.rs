@@ -70,6 +70,7 @@ fn each_type_reads_back_under_transformers_names() {
         (GgmlDType::Q6K, 1. / 31.),
         (GgmlDType::Q4_1, 1.1 / 15.),
         (GgmlDType::Q4_0, 1.1 / 8.),
+        (GgmlDType::Q5_0, 1.1 / 16.),
         (GgmlDType::Q4K, 2. / 15.),
     ];
     let folder = tempfile::tempdir().unwrap();
