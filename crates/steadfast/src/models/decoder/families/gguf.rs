@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::models::config::Scaling;
+use crate::models::export::{self, gguf::Quantization};
 use crate::models::gguf::{interleave_rotary_rows, transformers_name};
 use candle_core::quantized::gguf_file::{self, Value};
 use candle_core::quantized::{GgmlDType, QTensor};
@@ -160,6 +161,20 @@ fn a_gguf_file_answers_as_its_folder_does() -> Result<()> {
         let apart = largest_difference(&logits(&of_file)?, &logits(&of_folder)?);
         assert!(apart < 2e-5, "{name}: {apart}");
         assert!(of_file.linear_paths() == of_folder.linear_paths());
+
+        let adapter = case.adapter(&of_file);
+        let expected =
+            of_file.logits(&of_file.hidden(tokens, &[tokens.len()], Some(&adapter), None)?)?;
+        let merged = place.path().join("merged.gguf");
+        let located = Located {
+            id: name.into(),
+            path: file,
+            revision: None,
+            sha256: String::new(),
+        };
+        export::gguf::write(&located, &adapter, Quantization::F32, &merged)?;
+        let apart = largest_difference(&logits(&read(&merged)?)?, &expected);
+        assert!(apart < 1e-4, "{name}, merged: {apart}");
     }
     Ok(())
 }
