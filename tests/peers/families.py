@@ -43,7 +43,7 @@ def check(name: str, architecture: str, settings: dict, tokenizer, work: pathlib
     tokenizer.save_pretrained(base)
     run("tune", "--base", str(base), "--data", str(work / "chat.jsonl"), "--method", "lora", "--steps", "3",
         "--learning-rate", "0.01", "--batch-tokens", "1024", "--output", str(adapter), "--json")
-    run("export", str(adapter), "--merge", str(merged), "--json")
+    run("export", str(adapter), "--model", str(base), "--merge", str(merged), "--json")
     reply = json.loads(run("chat", "--model", str(merged), "--max-tokens", "8", "--json", "Hello"))
     plain = logits(model)
     tuned = logits(PeftModel.from_pretrained(model, adapter))

@@ -122,7 +122,7 @@ impl Need {
         let tables = if config.tied_embeddings { 1 } else { 2 };
         let embedding = tables * count(config.vocabulary) * hidden;
         // Inputs and outputs of the projections: seven, or four where some are one.
-        let sides = 5 * hidden + shared + queries + hidden + wide + inner;
+        let sides = 7 * hidden + shared + queries + wide + inner;
         let adapter = layers * rank * sides;
         let moments = layers * (2 * hidden * hidden + queries * queries + inner * inner) / 2;
         // In floats a row: what a layer keeps, and what it uses beside that.
@@ -141,11 +141,7 @@ impl Need {
             QueryKeyNorm::None => 0,
             QueryKeyNorm::Head | QueryKeyNorm::Whole => shared,
         };
-        let uses = 6 * hidden
-            + 2 * shared
-            + positioned
-            + queries
-            + 2 * (wide.max(inner) + inner).max(2 * inner);
+        let uses = 6 * hidden + 2 * shared + positioned + queries + wide + 2 * inner;
         // A cap needs its logits beside their gradients.
         let logits = if config.logit_cap.is_some() { 2 } else { 1 };
         // The largest sum of a layer's weights that is made at once, where they are stored.

@@ -319,4 +319,56 @@ mod tests {
             tokenizer.inner.token_to_id("<|im_end|>").as_ref()
         );
     }
+
+    #[test]
+    fn a_reply_stops_at_every_end_that_the_files_list() {
+        let located = resolve::locate(None, &Silent).unwrap();
+        let mut inner = Tokenizer::read(&located.path).unwrap().inner;
+        let ends = [
+            "<end_of_turn>",
+            "<|eot_id|>",
+            "<|eom_id|>",
+            "<|end_of_text|>",
+        ];
+        let added: Vec<_> = ends
+            .map(|end| tokenizers::AddedToken::from(end, true))
+            .into();
+        inner.add_special_tokens(added).unwrap();
+        let id = |end: &str| inner.token_to_id(end).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let write = |name: &str, text: String| {
+            std::fs::write(folder.path().join(name), text).unwrap();
+        };
+        write("tokenizer.json", inner.to_string(false).unwrap());
+        write(
+            "tokenizer_config.json",
+            r#"{"eos_token": {"content": "<|end_of_text|>"}}"#.into(),
+        );
+        write(
+            "config.json",
+            format!(r#"{{"eos_token_id": [7, {}]}}"#, id("<|eom_id|>")),
+        );
+        let mut tokenizer = Tokenizer::read(folder.path()).unwrap();
+        for end in ends {
+            assert!(tokenizer.stop.contains(&id(end)), "{end}");
+        }
+        assert!(
+            tokenizer.stop.contains(&7),
+            "config.json says so where nothing else does"
+        );
+        for end in ends {
+            tokenizer.end_turns_as(&format!("{end}\n")).unwrap();
+            assert_eq!(tokenizer.stop[0], id(end));
+        }
+        let before = tokenizer.stop.clone();
+        tokenizer.end_turns_as("\nnothing that ends").unwrap();
+        assert_eq!(tokenizer.stop, before);
+
+        write(
+            "generation_config.json",
+            r#"{"eos_token_id": [8, 9]}"#.into(),
+        );
+        let stop = Tokenizer::read(folder.path()).unwrap().stop;
+        assert!(stop.contains(&8) && stop.contains(&9) && !stop.contains(&7));
+    }
 }

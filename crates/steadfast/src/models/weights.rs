@@ -10,8 +10,10 @@ use super::families::{is_linear, is_superfluous};
 use super::gguf::{self, GgufFile};
 use crate::{Error, Result};
 use candle_core::quantized::{GgmlDType, QTensor};
+use candle_core::safetensors::Load;
 use candle_core::{DType, Device, Tensor};
 use rayon::prelude::*;
+use safetensors::SafeTensors;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 
@@ -140,9 +142,6 @@ fn read_safetensors(folder: &Path, form: Form, device: &Device) -> Result<Weight
     for shard in shards(folder)? {
         let tensors = read_shard(&shard, device)?;
         for (name, tensor) in tensors {
-            if is_superfluous(&name) {
-                continue;
-            }
             let half = match tensor.dtype() {
                 DType::F32 => None,
                 DType::F16 => Some(GgmlDType::F16),
@@ -170,14 +169,33 @@ fn read_safetensors(folder: &Path, form: Form, device: &Device) -> Result<Weight
     Ok(weights)
 }
 
-/// The tensors of one weight file, as it stores them.
+/// The tensors of one weight file, as it stores them; those that no network needs are left out.
 pub fn read_shard(shard: &Path, device: &Device) -> Result<HashMap<String, Tensor>> {
-    candle_core::safetensors::load(shard, device).map_err(|cause| {
+    let bytes = std::fs::read(shard).map_err(|cause| Error::file("read", shard, cause))?;
+    let tensors = SafeTensors::deserialize(&bytes).map_err(|cause| {
         Error::user("a safetensors file cannot be read")
             .at(shard)
             .because(cause)
             .hint("the file may be truncated: download it again")
-    })
+    })?;
+    tensors
+        .tensors()
+        .into_iter()
+        .filter(|(name, _)| !is_superfluous(name))
+        .map(|(name, view)| {
+            let tensor = view.load(device).map_err(|cause| {
+                Error::user(format!(
+                    "weights of type {:?} are not supported",
+                    view.dtype()
+                ))
+                .at(shard)
+                .field(name.as_str())
+                .because(cause)
+                .hint("supported types: F32, F16, BF16")
+            })?;
+            Ok((name, tensor))
+        })
+        .collect()
 }
 
 /// The weight files of a model folder, in the order of their names.

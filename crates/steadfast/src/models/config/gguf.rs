@@ -75,8 +75,11 @@ pub(super) fn read(file: &GgufFile) -> Result<ModelConfig> {
             .field(key("block_count"))
             .hint("the file may be damaged: download it again"));
     }
+    let pattern = optional("attention.sliding_window_pattern")?
+        .unwrap_or(6)
+        .max(1);
     let layers = (0..block_count).map(|layer| {
-        let window = window.filter(|_| gemma3 && (layer + 1) % 6 != 0);
+        let window = window.filter(|_| !(layer + 1).is_multiple_of(pattern));
         LayerConfig {
             rotary: Some(usize::from(window.is_some())),
             window,

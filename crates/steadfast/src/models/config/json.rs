@@ -105,7 +105,7 @@ pub(super) fn read(value: &Value) -> Result<ModelConfig> {
             _ => QueryKeyNorm::None,
         },
         biases: biases(&fields, architecture)?,
-        unit: unit(&fields, neox, gemma)?,
+        unit: unit(&fields, architecture)?,
         parallel: neox && fields.flag("use_parallel_residual")?.unwrap_or(true),
         interleaved: neox,
         embedding_scale: if gemma {
@@ -380,16 +380,18 @@ fn biases(fields: &Fields<'_>, architecture: &str) -> Result<Biases> {
     })
 }
 
-fn unit(fields: &Fields<'_>, neox: bool, gemma: bool) -> Result<Unit> {
-    // Gemma's classes do not look at `hidden_act`, which early files got wrong.
-    let (field, usual) = match (gemma, neox) {
-        (true, _) => ("hidden_activation", "gelu_pytorch_tanh"),
-        (_, true) => ("hidden_act", "gelu"),
+fn unit(fields: &Fields<'_>, architecture: &str) -> Result<Unit> {
+    let (field, usual) = match architecture {
+        "gemma" => ("hidden_act", "gelu_pytorch_tanh"),
+        "gemma2" | "gemma3_text" => ("hidden_activation", "gelu_pytorch_tanh"),
+        "gpt_neox" => ("hidden_act", "gelu"),
         _ => ("hidden_act", "silu"),
     };
     let activation = match fields.text(field)?.unwrap_or(usual) {
         "silu" | "swish" => Activation::Silu,
         "gelu_pytorch_tanh" | "gelu_new" | "gelu_fast" => Activation::GeluTanh,
+        // The first files of Gemma 1 say `gelu` and mean the other.
+        "gelu" if architecture == "gemma" => Activation::GeluTanh,
         "gelu" => Activation::Gelu,
         other => {
             return Err(
@@ -398,7 +400,7 @@ fn unit(fields: &Fields<'_>, neox: bool, gemma: bool) -> Result<Unit> {
             );
         }
     };
-    Ok(if neox {
+    Ok(if architecture == "gpt_neox" {
         Unit::Plain(activation)
     } else {
         Unit::Gated(activation)

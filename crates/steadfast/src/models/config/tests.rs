@@ -123,6 +123,8 @@ fn what_a_file_leaves_out_is_what_transformers_takes() {
     );
     let gemma = config("gemma2", json!({"attn_logit_softcapping": null})).unwrap();
     assert_eq!((gemma.attention_cap, gemma.logit_cap), (None, Some(30.0)));
+    let gemma = config("gemma", json!({"hidden_act": "gelu"})).unwrap();
+    assert_eq!(gemma.unit, Unit::Gated(Activation::GeluTanh));
     let neox = config("gpt_neox", json!({})).unwrap();
     assert_eq!((neox.key_value_heads, neox.rotary[0].size), (4, 4));
     assert!(neox.parallel && neox.interleaved);

@@ -17,6 +17,8 @@ use serde::Deserialize;
 use std::path::Path;
 use std::sync::OnceLock;
 
+mod gguf;
+
 #[derive(Deserialize)]
 struct Golden {
     rank: usize,
@@ -24,7 +26,7 @@ struct Golden {
     cases: Vec<Case>,
 }
 
-#[derive(Deserialize)]
+#[derive(Clone, Deserialize)]
 struct Case {
     name: String,
     config: serde_json::Value,

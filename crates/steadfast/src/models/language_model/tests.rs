@@ -70,3 +70,75 @@ fn a_missing_tensor_is_named() {
     assert_eq!(error.place.field.as_deref(), Some("model.norm.weight"));
     assert!(error.message.contains("model.norm.weight"), "{error}");
 }
+
+/// SmolLM2's tokenizer with the turns of another family.
+fn text_of(template: &str, ends: &[&str]) -> (Tokenizer, ChatTemplate) {
+    let located = resolve::locate(None, &Silent).unwrap();
+    let mut inner = Tokenizer::read(&located.path).unwrap().inner;
+    let added: Vec<_> = ends
+        .iter()
+        .map(|end| tokenizers::AddedToken::from(*end, true))
+        .collect();
+    inner.add_special_tokens(added).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
+    write("tokenizer.json", &inner.to_string(false).unwrap());
+    write(
+        "tokenizer_config.json",
+        r#"{"bos_token": "<bos>", "eos_token": "</s>"}"#,
+    );
+    write("chat_template.jinja", template);
+    read_text(folder.path()).unwrap()
+}
+
+#[test]
+fn a_turn_ends_as_the_template_ends_it_and_that_end_is_learnt() {
+    use crate::conversations::{Conversation, tokens};
+    let families = [
+        (
+            "{{ bos_token }}{% for m in messages %}<start_of_turn>{{ 'model' if m.role == 'assistant' else m.role }}\n{{ m.content | trim }}<end_of_turn>\n{% endfor %}{% if add_generation_prompt %}<start_of_turn>model\n{% endif %}",
+            "<end_of_turn>",
+        ),
+        (
+            "{{ bos_token }}{% for m in messages %}<|start_header_id|>{{ m.role }}<|end_header_id|>\n\n{{ m.content | trim }}<|eot_id|>{% endfor %}{% if add_generation_prompt %}<|start_header_id|>assistant<|end_header_id|>\n\n{% endif %}",
+            "<|eot_id|>",
+        ),
+        (
+            "{% for m in messages %}<|{{ m.role }}|>\n{{ m.content }}<|end|>\n{% endfor %}{% if add_generation_prompt %}<|assistant|>\n{% endif %}",
+            "<|end|>",
+        ),
+        (
+            // Mistral's: nothing ends the user's turn but its bracket.
+            "{{ bos_token }}{% for m in messages %}{% if m.role == 'user' %}[INST] {{ m.content }} [/INST]{% else %} {{ m.content }}{{ eos_token }}{% endif %}{% endfor %}",
+            "</s>",
+        ),
+    ];
+    let ends: Vec<&str> = families
+        .iter()
+        .map(|(_, end)| *end)
+        .chain(["<bos>"])
+        .collect();
+    for (template, end) in families {
+        let (tokenizer, template) = text_of(template, &ends);
+        let id = tokenizer.inner.token_to_id(end).unwrap();
+        assert_eq!(tokenizer.stop[0], id, "{end}");
+        let conversation = Conversation {
+            messages: vec![
+                Message::new(Role::User, "A room?"),
+                Message::new(Role::Assistant, "For how many nights?"),
+            ],
+        };
+        let example = tokens::mark(&tokenizer, &template, &conversation).unwrap();
+        let learnt: Vec<u32> = (example.tokens.iter().zip(&example.learn))
+            .filter_map(|(token, learn)| learn.then_some(*token))
+            .collect();
+        assert_eq!(learnt.last(), Some(&id), "{end}");
+        assert_eq!(
+            learnt.iter().filter(|token| **token == id).count(),
+            1,
+            "{end}"
+        );
+        let said = tokenizer.decode(&learnt).unwrap();
+        assert_eq!(said.trim(), "For how many nights?", "{end}");
+    }
+}

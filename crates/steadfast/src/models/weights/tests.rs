@@ -70,6 +70,7 @@ fn each_type_reads_back_under_transformers_names() {
         (GgmlDType::Q6K, 1. / 31.),
         (GgmlDType::Q4_1, 1.1 / 15.),
         (GgmlDType::Q4_0, 1.1 / 8.),
+        (GgmlDType::Q5_0, 1.1 / 16.),
         (GgmlDType::Q4K, 2. / 15.),
     ];
     let folder = tempfile::tempdir().unwrap();
@@ -123,4 +124,31 @@ fn rows_that_do_not_divide_into_heads_are_refused() {
     assert_eq!(error.class, Class::User);
     assert_eq!(error.place.path.as_deref(), Some(path.as_path()));
     assert_eq!(error.place.field.as_deref(), Some("blk.0.attn_q.weight"));
+}
+
+#[test]
+fn masks_of_old_files_are_passed_over_and_other_types_are_named() {
+    use safetensors::tensor::{Dtype, TensorView};
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("model.safetensors");
+    let write = |mask: &str| {
+        let floats = [0u8; 16];
+        let tensors = [
+            (
+                mask,
+                TensorView::new(Dtype::BOOL, vec![4], &floats[..4]).unwrap(),
+            ),
+            (
+                "w.weight",
+                TensorView::new(Dtype::F32, vec![2, 2], &floats).unwrap(),
+            ),
+        ];
+        std::fs::write(&path, safetensors::serialize(tensors, None).unwrap()).unwrap();
+        read(folder.path(), Form::Floats, &Device::Cpu)
+    };
+    let weights = write("gpt_neox.layers.0.attention.bias").unwrap();
+    assert_eq!(weights.keys().collect::<Vec<_>>(), ["w.weight"]);
+    let error = write("mask").unwrap_err();
+    assert!(error.message.contains("BOOL"), "{error}");
+    assert_eq!(error.place.field.as_deref(), Some("mask"));
 }
