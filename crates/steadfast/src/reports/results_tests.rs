@@ -111,7 +111,8 @@ fn mistakes_name_their_place_and_a_next_step() {
 fn all_contradictions_are_reported_at_once() {
     let mut results = sample::results(2, 1);
     results.arms[1].name = results.arms[0].name.clone();
-    results.arms[0].axes.remove("safety");
+    let safety = results.arms[0].axes.remove("safety").expect("an axis");
+    results.arms[0].axes.insert("safty".into(), safety);
     results.arms[1].drift.kl_per_token = Some(f64::NAN);
     results.frontier[1].arm = "nobody".into();
     let error = results.check().expect_err("mistakes");
@@ -120,6 +121,19 @@ fn all_contradictions_are_reported_at_once() {
         results.to_json().expect_err("mistakes").class,
         crate::error::Class::Bug
     );
+}
+
+#[test]
+fn an_axis_that_no_suite_measures_is_left_out() {
+    let mut results = sample::results(2, 1);
+    for arm in &mut results.arms {
+        arm.axes.remove("proficiency");
+    }
+    results.check().expect("a study of two axes");
+    let measured: Vec<Axis> = results.measured().collect();
+    assert_eq!(measured, [Axis::Safety, Axis::Knowledge]);
+    let figures = crate::reports::figures::all(&results, |_| None);
+    assert!(figures.iter().all(|figure| figure.title != "Proficiency"));
 }
 
 #[test]
