@@ -36,7 +36,11 @@ pub fn mark(
         .zip(&offsets)
         .map(|(token, &(start, end))| {
             spans.iter().any(|span| {
-                let inside = start >= span.content.start && end <= span.content.end && end > start;
+                // A template may print a space before the words, which is one token with the first.
+                let begins = start >= span.opened && end > span.content.start;
+                let inside = (start >= span.content.start || begins)
+                    && end <= span.content.end
+                    && end > start;
                 let ends_turn = start >= span.content.end
                     && end <= span.turn_end
                     && tokenizer.stop.contains(token);
@@ -60,6 +64,8 @@ pub fn prompt(model: &LanguageModel, messages: &[Message]) -> Result<Vec<u32>> {
 
 /// Where one assistant turn stands in the rendered text, in bytes.
 struct Span {
+    /// Where the opened turn ends: what comes after, the model writes.
+    opened: usize,
     /// What the assistant says.
     content: Range<usize>,
     /// Where the rendering of this turn ends, its end-of-turn token included.
@@ -94,6 +100,7 @@ fn learnt_spans(template: &ChatTemplate, messages: &[Message], text: &str) -> Re
         if content.is_empty() && message.content.is_empty() {
             // An empty reply still teaches to end the turn.
             spans.push(Span {
+                opened: start,
                 content: start..start,
                 turn_end,
             });
@@ -115,6 +122,7 @@ fn learnt_spans(template: &ChatTemplate, messages: &[Message], text: &str) -> Re
                 0
             };
         spans.push(Span {
+            opened: start,
             content: found - kept_lead..end + kept_trail,
             turn_end,
         });
