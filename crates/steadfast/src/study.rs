@@ -79,7 +79,12 @@ pub fn run_on(
     settings: &StudySettings,
     listener: &dyn Listener,
 ) -> Result<StudyOutcome> {
-    run_over(&base.located, Some(base), settings, listener)
+    // Called as the settings call it: where its files lie may be nobody's business.
+    let located = Located {
+        id: settings.base_name().to_owned(),
+        ..base.located.clone()
+    };
+    run_over(&located, Some(base), settings, listener)
 }
 
 fn run_over(
@@ -273,6 +278,7 @@ pub fn tune(settings: &TuneSettings, listener: &dyn Listener) -> Result<TuneOutc
     Card {
         base: &base.located.id,
         arm: &settings.arm,
+        scale: 1.0,
         seed: settings.seed,
         data: &settings.data,
         training: &trained.training,

@@ -111,6 +111,7 @@ fn text(answer: &Answer) -> String {
         output::bytes(answer.free_memory_bytes),
         output::bytes(plan.disk_bytes),
     );
+    text += &format!("not in it  {}\n", plan.left_out.join(", "));
     for hint in &answer.hints {
         text += &format!("hint: {hint}\n");
     }

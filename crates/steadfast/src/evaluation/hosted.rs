@@ -24,7 +24,7 @@ use std::cell::{Cell, OnceCell, RefCell};
 /// Most bytes of a response: a long prompt with a log-probability a token.
 const MOST_BYTES: usize = 32 << 20;
 
-const GIVEN_UP: &str = "suites that were measured are kept: the same command goes on from here. Check the network, \
+const GIVEN_UP: &str = "start the same command again; a study keeps the suites that it has measured. Check the network, \
      the base URL and that the model can be asked, or lower `concurrency`";
 
 /// What a server tells of texts that it did not write.
@@ -315,7 +315,10 @@ fn of_text(value: &Value, text: &str, continuation: &str) -> Option<Likelihood> 
     let offsets = told["text_offset"].as_array()?;
     let values = told["token_logprobs"].as_array()?;
     let tops = told["top_logprobs"].as_array()?;
-    let seam = text.chars().count() as u64;
+    // What a server puts before the text (`<bos>`) moves all of it.
+    let echoed = value["choices"].get(0)?["text"].as_str();
+    let before = echoed.and_then(|echoed| Some(echoed[..echoed.find(text)?].chars().count()));
+    let seam = (before.unwrap_or(0) + text.chars().count()) as u64;
     let end = seam + continuation.chars().count() as u64;
     let mut likelihood = Likelihood {
         log_probability: 0.0,

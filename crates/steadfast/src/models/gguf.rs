@@ -98,6 +98,13 @@ impl GgufFile {
         }
     }
 
+    /// Yes or no.
+    pub fn boolean(&self, key: &str) -> Result<bool> {
+        self.value(key)?
+            .to_bool()
+            .map_err(|cause| self.wrong_type(key, cause))
+    }
+
     /// A list of strings.
     pub fn texts(&self, key: &str) -> Result<Vec<&str>> {
         self.value(key)?
@@ -291,24 +298,25 @@ pub fn is_raised(architecture: &str, name: &str) -> bool {
 /// llama.cpp rotates neighbouring pairs (0,1), (2,3), …; transformers rotates halves (0,h/2),
 /// (1,h/2+1), …. Its converter therefore interleaves the two halves of each head's rows.
 pub fn restore_rotary_rows(weight: &Tensor, heads: usize) -> Result<Tensor> {
-    let (rows, columns) = weight.dims2()?;
-    let half = rows / heads / 2;
+    // A bias has a row of one number.
+    let columns = weight.elem_count() / weight.dim(0)?;
+    let half = weight.dim(0)? / heads / 2;
     Ok(weight
         .reshape((heads, half, 2, columns))?
         .transpose(1, 2)?
         .contiguous()?
-        .reshape((rows, columns))?)
+        .reshape(weight.shape())?)
 }
 
 /// The inverse of [`restore_rotary_rows`].
 pub fn interleave_rotary_rows(weight: &Tensor, heads: usize) -> Result<Tensor> {
-    let (rows, columns) = weight.dims2()?;
-    let half = rows / heads / 2;
+    let columns = weight.elem_count() / weight.dim(0)?;
+    let half = weight.dim(0)? / heads / 2;
     Ok(weight
         .reshape((heads, 2, half, columns))?
         .transpose(1, 2)?
         .contiguous()?
-        .reshape((rows, columns))?)
+        .reshape(weight.shape())?)
 }
 
 /// The row of a file of llama.cpp's that holds `row` of transformers', for heads of `head` rows.

@@ -92,7 +92,7 @@ pub fn read(
         // The item is the trouble, not the request: no words, and on with the next.
         400 if ["content_filter", "context_length_exceeded"].contains(&refused.code.as_str()) => {
             return Reading::Answer(Said {
-                text: format!("[{}]", refused.code),
+                text: String::new(),
                 input: Some(0),
                 output: Some(0),
             });
@@ -137,11 +137,13 @@ fn said(value: &Value) -> Option<Said> {
             .iter()
             .filter_map(|part| part["text"].as_str())
             .collect(),
+        _ if message["refusal"].is_string() => {
+            message["refusal"].as_str().unwrap_or_default().to_owned()
+        }
         // Nothing was let through, or all tokens went into thinking: asking again changes neither.
-        _ if message["refusal"].is_string()
-            || ["length", "content_filter"]
-                .iter()
-                .any(|reason| choice["finish_reason"] == **reason) =>
+        _ if ["length", "content_filter"]
+            .iter()
+            .any(|reason| choice["finish_reason"] == **reason) =>
         {
             String::new()
         }
@@ -182,14 +184,15 @@ mod tests {
             reading(200, whole),
             Reading::Answer(Said { text, input: Some(4), output: Some(2) }) if text == "hi"
         ));
-        for silent in [
+        let says = |body: &str, expected: &str| matches!(reading(200, body), Reading::Answer(Said { text, .. }) if text == expected);
+        assert!(says(
             r#"{"choices":[{"message":{"content":null},"finish_reason":"length"}]}"#,
+            ""
+        ));
+        assert!(says(
             r#"{"choices":[{"message":{"content":null,"refusal":"no"}}]}"#,
-        ] {
-            assert!(
-                matches!(reading(200, silent), Reading::Answer(Said { text, .. }) if text.is_empty())
-            );
-        }
+            "no"
+        ));
         for garbage in [
             "",
             "<html>",

@@ -185,7 +185,7 @@ impl Service {
                 Err(reading) => reading.unanswered(),
                 Ok(response) => match response.status.as_u16() {
                     // It had too much to do to look at it.
-                    429 | 503 => self.refusal(what, &response),
+                    429 => self.refusal(what, &response),
                     408 | 409 | 425 | 500..=599 => {
                         lost(Refused::read(response.status, &response.body).message)
                     }

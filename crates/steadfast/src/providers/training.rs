@@ -90,12 +90,23 @@ impl Hosted<'_> {
     /// When the service refuses or cannot be reached, or nobody confirms the price.
     pub fn begin(&self) -> Result<Record> {
         let found = Record::read(self.folder)?.filter(|record| record.tag == self.order.tag);
-        let mut record = found.unwrap_or_else(|| self.blank());
+        // Where it is asked now, and with which key: the server may have moved.
+        let blank = self.blank();
+        let mut record = match found {
+            Some(found) => Record {
+                base_url: blank.base_url,
+                key_variable: blank.key_variable,
+                key_file: blank.key_file,
+                ..found
+            },
+            None => blank,
+        };
         if record.over {
             record.over = false;
             record.job = None;
         }
         if let Some(job) = &record.job {
+            record.write(self.folder)?;
             if record.model.is_none() {
                 self.say(format!("{}: picking up {}", self.order.name, job));
             }
@@ -158,17 +169,15 @@ impl Hosted<'_> {
         Ok(record)
     }
 
-    /// Asks for the job until it is known that there is one.
+    /// Asks for the job once, and where the answer was lost looks for it until it shows.
     fn create(&self, file: &str) -> Result<String> {
+        let lost = match self.provider.create(self.order, file)? {
+            Creation::Made(job) => return Ok(job),
+            Creation::Unknown(message) => message,
+        };
+        // The service may show a new job a while later. Asking again meanwhile might pay for two.
         let mut backoff = Backoff::new(self.pace, self.order.seed);
-        let attempts = Patience::default().attempts;
-        let mut lost = String::new();
-        for attempt in 1..=attempts {
-            match self.provider.create(self.order, file)? {
-                Creation::Made(job) => return Ok(job),
-                Creation::Unknown(message) => lost = message,
-            }
-            // The service may show a new job a moment later.
+        for attempt in 1..=Patience::default().attempts {
             std::thread::sleep(backoff.wait(attempt));
             if let Some(job) = self.provider.find(self.order)? {
                 return Ok(job.id);
@@ -176,7 +185,7 @@ impl Hosted<'_> {
         }
         let who = self.provider.name().name();
         Err(Error::outside(format!(
-            "{who} was asked for the job {attempts} times and shows none: {lost}"
+            "{who} was asked for the job and shows none: {lost}"
         ))
         .hint("the same command looks for the job again before it asks for one"))
     }

@@ -19,6 +19,8 @@ pub struct Card<'a> {
     pub base: &'a str,
     /// What was trained.
     pub arm: &'a ArmSettings,
+    /// What the trained change was multiplied with.
+    pub scale: f64,
     /// Of data order and initialisation.
     pub seed: u64,
     /// What was learnt from.
@@ -49,6 +51,13 @@ impl Card<'_> {
             self.base,
             env!("CARGO_PKG_VERSION"),
         );
+        if self.scale != 1.0 {
+            let _ = writeln!(
+                text,
+                "It is {} of the change that was trained.\n",
+                self.scale
+            );
+        }
         text += &self.changes();
         text += &self.loading(rank);
         text += &self.made()?;
@@ -198,6 +207,7 @@ mod tests {
         let card = |measured| Card {
             base: "org/base",
             arm: &settings.arms[0],
+            scale: 1.0,
             seed: 0,
             data: &settings.data,
             training: &results.arms[0].training,

@@ -79,7 +79,8 @@ fn prompts(fields: &Fields<'_>, house: &House) -> Read<Vec<Vec<u32>>> {
             format!("a string, a list of tokens, or a list of up to {most} of either"),
         )
     };
-    let encode = |text: &str| Ok(house.model.tokenizer.encode(text)?);
+    // Begun as the tokenizer begins plain text, as vLLM does; the echo shows that token too.
+    let encode = |text: &str| Ok(house.model.tokenizer.encode_plain(text)?);
     let tokens = |list: &[Value]| -> Read<Vec<u32>> {
         list.iter()
             .map(|token| {

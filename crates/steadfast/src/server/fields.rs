@@ -37,6 +37,11 @@ impl<'a> Fields<'a> {
         Ok(Self { object, path })
     }
 
+    /// The names of its fields.
+    pub fn names(&self) -> impl Iterator<Item = &'a String> {
+        self.object.keys()
+    }
+
     /// Where a field stands.
     pub fn path(&self, name: &str) -> String {
         if self.path.is_empty() {

@@ -168,6 +168,14 @@ fn choices(fields: &Fields<'_>) -> Read<Choices> {
         choices.items = items;
     }
     if let Some(budget) = own.inner("budget")? {
+        let known = |name: &String| {
+            [Axis::Safety, Axis::Knowledge]
+                .iter()
+                .any(|axis| axis.name() == name)
+        };
+        if budget.names().any(|name| !known(name)) || budget.names().next().is_none() {
+            return Err(own.wrong("budget", "points for `safety`, `knowledge` or both"));
+        }
         for axis in [Axis::Safety, Axis::Knowledge] {
             if let Some(points) = budget.number(axis.name(), 0.0..=100.0)? {
                 choices.budget.insert(axis, points);

@@ -57,6 +57,7 @@ pub struct Choices {
     /// Of data order and initialisation.
     pub seed: u64,
     /// Most items of each suite that base and result are measured on.
+    #[serde(default)]
     pub items: usize,
     /// The most points that an axis may lose; without one nothing bounds it.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
@@ -162,6 +163,11 @@ impl Job {
             events: Mutex::new(events),
             stop: AtomicBool::new(false),
         }
+    }
+
+    /// Where the adapter of a job is that was trained before jobs were measured.
+    pub fn training_folder(&self) -> PathBuf {
+        self.folder.join("training")
     }
 
     /// The copy of the file that it learns from: deleting that one changes no job.

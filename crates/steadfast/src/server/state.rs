@@ -41,6 +41,10 @@ impl State {
         for part in [folder, &folder.join("files"), &folder.join("jobs")] {
             std::fs::create_dir_all(part).map_err(|cause| Error::file("create", part, cause))?;
         }
+        // Runs are known by the paths of their data, so however the folder is named now.
+        let folder = &folder
+            .canonicalize()
+            .map_err(|cause| Error::file("find", folder, cause))?;
         let path = folder.join("lock");
         let lock = File::create(&path).map_err(|cause| Error::file("create", &path, cause))?;
         if lock.try_lock().is_err() {

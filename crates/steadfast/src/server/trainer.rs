@@ -10,6 +10,7 @@ use crate::runs::folder::arm_folder;
 use crate::settings::{
     GenerationSettings, Preset, StudySettings, TuneFlags, TuneSettings, shipped_suites,
 };
+use crate::study::budget::WITHIN_BUDGET;
 use crate::study::{self, measuring};
 use crate::{Error, Result};
 use serde_json::{Value, json};
@@ -82,10 +83,10 @@ pub fn start(house: &Arc<House>, queue: Queue) -> Result<()> {
         let now = job.now();
         match (now.status, now.fine_tuned_model) {
             (Status::Succeeded, Some(name)) => {
-                let Some(result) = now.result else {
-                    continue;
-                };
-                let folder = kept.path(&result.adapter);
+                let folder = now.result.map_or_else(
+                    || job.training_folder(),
+                    |result| kept.path(&result.adapter),
+                );
                 let adapter = Adapter::read(&folder)?;
                 let check = house.model.decoder.check_adapter(&adapter);
                 check.map_err(|error| {
@@ -151,7 +152,7 @@ fn run(house: &House, job: &Job) -> Result<()> {
             let name = result_name(job);
             let succeeded = job.change(|job| {
                 // Cancelled or paused after the last step: what its owner said stands.
-                if job.status == Status::Cancelled {
+                if job.status != Status::Running {
                     return false;
                 }
                 job.status = Status::Succeeded;
@@ -227,7 +228,7 @@ fn train_and_measure(house: &House, job: &Job) -> Result<Done> {
     let name = if settings.budget.is_empty() {
         "adapter"
     } else {
-        "adapter-within-budget"
+        WITHIN_BUDGET
     };
     let folder = arm_folder(&outcome.run, &trained.name, settings.seeds[0]).join(name);
     let arms = &outcome.results.arms;
@@ -267,7 +268,7 @@ fn study_of(house: &House, kept: &Kept, job: &Job) -> Result<StudySettings> {
         device: tune.device,
         arms: vec![tune.arm],
         hosted: Vec::new(),
-        suites: shipped_suites(Some(choices.items)),
+        suites: shipped_suites(Some(choices.items.max(1))),
         generation: GenerationSettings {
             max_tokens: preset.scale().reply_tokens,
             batch: measuring::BATCH,
@@ -321,9 +322,11 @@ impl Listener for Following<'_> {
                 format!("{arm}: {} {value:.1}", axis.name()),
                 json!({"model": arm, "axis": axis.name(), "value": value}),
             ),
+            // It may name paths of this machine.
             Event::Warning { message } => {
-                self.job
-                    .tell("warn", "message", message.clone(), Value::Null)
+                let message = format!("job {}: {message}", self.job.id);
+                self.house.listener.on(Event::Warning { message });
+                Ok(())
             }
             _ => Ok(()),
         };

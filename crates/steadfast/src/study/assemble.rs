@@ -1,5 +1,6 @@
 //! What a study found, put together: results, samples, and the notes of the report.
 
+use super::budget::{Choice, WITHIN_BUDGET};
 use super::hosted::{self, HostedOutcome};
 use super::workbench::Outcome;
 use crate::evaluation::Axis;
@@ -9,6 +10,7 @@ use crate::evaluation::measurement::{Comparison, Sample, axis_values, compare_ju
 use crate::evaluation::scorers::constructive;
 use crate::events::{Event, Listener};
 use crate::models::resolve::Located;
+use crate::providers::Name;
 use crate::reports::card::Card;
 use crate::reports::harness::Export;
 use crate::reports::items::{ItemRow, ItemSide};
@@ -120,6 +122,10 @@ impl<'a> Measured<'a> {
     /// An arm trained elsewhere.
     pub fn hosted(outcome: &'a HostedOutcome<'_>) -> Result<Self> {
         let mut hyperparameters = object(&outcome.arm.hyperparameters)?;
+        if outcome.arm.provider == Name::OpenAi {
+            // It does not tell how it trains.
+            hyperparameters.remove("method");
+        }
         hyperparameters.insert("base".into(), outcome.arm.base.clone().into());
         hyperparameters.insert("model".into(), outcome.model.clone().into());
         hyperparameters.extend(outcome.arm.extra.clone());
@@ -164,10 +170,8 @@ pub fn results(
                 .filter(|change| change.metric == axis.metric())
         };
         let change = |axis: Axis| own(axis).map(|change| change.net_change);
-        let all = Axis::ALL.map(change);
         // A point whose place is not known on one side, or by another number, is none.
-        if one.own_before.is_none() || all.iter().all(Option::is_some) {
-            let [gain, safety, knowledge] = all.map(|change| change.unwrap_or(0.0));
+        if let [Some(gain), Some(safety), Some(knowledge)] = Axis::ALL.map(change) {
             frontier.push(FrontierPoint {
                 arm: one.name.to_owned(),
                 gain,
@@ -206,38 +210,39 @@ pub fn results(
     })
 }
 
-/// The README.md of each adapter that was measured: the whole change, or as much as a budget allows.
+/// The README.md of each adapter that was measured: of the whole change, and of as much as a budget
+/// allows.
 pub fn write_cards(
     settings: &StudySettings,
     folder: &RunFolder,
     results: &Results,
     outcomes: &[Outcome<'_>],
 ) -> Result<()> {
-    let name = if settings.budget.is_empty() {
-        "adapter"
-    } else {
-        "adapter-within-budget"
-    };
     for (outcome, measured) in outcomes.iter().zip(&results.arms) {
-        let adapter = arm_folder(folder.path(), &outcome.arm.name, outcome.seed).join(name);
-        let whole = outcome.scale == 1.0 || !settings.budget.is_empty();
-        // Scores kept elsewhere come without the adapter.
-        if whole && adapter.exists() {
-            Card {
-                base: &results.base.id,
-                arm: outcome.arm,
-                seed: outcome.seed,
-                data: &settings.data,
-                training: &outcome.tuned.training,
-                measured: Some(measured),
+        let arm = arm_folder(folder.path(), &outcome.arm.name, outcome.seed);
+        let chosen = !settings.budget.is_empty() && Choice::read(&arm)?.scale == outcome.scale;
+        for (name, is_of) in [("adapter", outcome.scale == 1.0), (WITHIN_BUDGET, chosen)] {
+            let adapter = arm.join(name);
+            // Scores kept elsewhere come without the adapter.
+            if is_of && adapter.exists() {
+                Card {
+                    base: &results.base.id,
+                    arm: outcome.arm,
+                    scale: outcome.scale,
+                    seed: outcome.seed,
+                    data: &settings.data,
+                    training: &outcome.tuned.training,
+                    measured: Some(measured),
+                }
+                .write(&adapter)?;
             }
-            .write(&adapter)?;
         }
     }
     Ok(())
 }
 
-/// The base's and each arm's samples as lm-evaluation-harness leaves them.
+/// Every model's samples as lm-evaluation-harness leaves them. Kept scores are left out: they have no
+/// texts.
 pub fn write_for_the_harness(
     folder: &RunFolder,
     base: &str,
@@ -250,12 +255,18 @@ pub fn write_for_the_harness(
         .rsplit('/')
         .next()
         .unwrap_or(base);
-    let tuned = measured.iter().map(|one| (one.name, one.after));
-    for (model, samples) in std::iter::once((base, before)).chain(tuned) {
-        let created = &folder.manifest().created;
+    let mut models = vec![(base.to_owned(), before)];
+    for one in measured {
+        if let Some(own) = one.own_before {
+            models.push((format!("base of {}", one.name), own));
+        }
+        models.push((one.name.to_owned(), one.after));
+    }
+    models.retain(|(_, samples)| samples.iter().any(|sample| !sample.prompt.is_empty()));
+    for (model, samples) in models {
         Export {
-            model,
-            created,
+            model: &model,
+            created: &folder.manifest().created,
             samples,
         }
         .write(&folder.path().join("lm-eval"))?;

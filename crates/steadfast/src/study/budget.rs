@@ -24,6 +24,9 @@ use std::path::Path;
 /// The scales that are tested, in their order.
 pub const LADDER: [f64; 5] = [0.2, 0.4, 0.6, 0.8, 1.0];
 
+/// The adapter of that size, in an arm's folder.
+pub const WITHIN_BUDGET: &str = "adapter-within-budget";
+
 /// The choice's file in an arm's folder.
 const FILE: &str = "budget.json";
 
@@ -96,7 +99,7 @@ impl<'a> Choosing<'a> {
         if choice.scale > 0.0 {
             let located = &bench.base()?.located;
             trained.whole.scaled(choice.scale)?.write(
-                &trained.folder.join("adapter-within-budget"),
+                &trained.folder.join(WITHIN_BUDGET),
                 &located.id,
                 located.revision.as_deref(),
             )?;

@@ -21,6 +21,17 @@ const TEXTS: usize = 4;
 /// Part of a measurement's key: a change of what a score means makes old measurements unreachable.
 pub const SCORERS: &str = "scorers/1";
 
+/// The version of the scorers on this base: plain text that begins with a token was once read without it.
+fn scorers(base: &LanguageModel) -> Result<String> {
+    const TEXT: &str = "a";
+    let begun = base.tokenizer.encode_plain(TEXT)? != base.tokenizer.encode(TEXT)?;
+    Ok(if begun {
+        format!("{SCORERS} begun")
+    } else {
+        SCORERS.to_owned()
+    })
+}
+
 /// The suites of the settings, each cut to its limit. Where a budget chooses on development items,
 /// the other side reports.
 pub fn suites(settings: &StudySettings, seed: u64) -> Result<Vec<Suite>> {
@@ -88,7 +99,7 @@ pub fn measure(
             return Err(Error::stopped());
         }
         let inputs = (
-            SCORERS,
+            scorers(base)?,
             &base.located.sha256,
             adapter.map(|(_, digest)| digest),
             &suite.name,

@@ -5,11 +5,12 @@
 
 use super::{arm, measuring};
 use crate::evaluation::items::{Item, Task};
+use crate::events::Listener;
 use crate::models::config::ModelConfig;
 use crate::models::resolve::{self, Located};
 use crate::models::weights;
 use crate::settings::{ArmSettings, DataSource, Length, StudySettings};
-use crate::{Result, events::Listener};
+use crate::{Error, Result};
 use candle_core::{DType, Device, Tensor};
 use serde::Serialize;
 use std::time::Instant;
@@ -41,6 +42,8 @@ pub struct Plan {
     pub seeds: usize,
     /// The measurements.
     pub measuring: MeasuringPlan,
+    /// What is not counted, in words.
+    pub left_out: Vec<&'static str>,
     /// All of it, seconds.
     pub seconds: f64,
     /// At its peak, bytes.
@@ -97,6 +100,10 @@ pub struct MeasuringPlan {
 /// # Errors
 /// The base or a suite cannot be read.
 pub fn plan(settings: &StudySettings, listener: &dyn Listener) -> Result<Plan> {
+    if settings.arms.is_empty() {
+        return Err(Error::user("every arm of this recipe is trained elsewhere")
+            .hint("start the study: it shows each job's price and asks before it begins one"));
+    }
     let located = resolve::locate(settings.base.as_deref(), listener)?;
     let config = ModelConfig::read(&located.path)?;
     let suites = measuring::suites(settings, 0)?;
@@ -150,7 +157,23 @@ pub fn plan(settings: &StudySettings, listener: &dyn Listener) -> Result<Plan> {
         arms,
         seeds,
         measuring,
+        left_out: left_out(settings),
     })
+}
+
+fn left_out(settings: &StudySettings) -> Vec<&'static str> {
+    let retains = arm::needs_retained(&settings.arms);
+    [
+        (true, "drift"),
+        (retains, "what the base says to general prompts"),
+        (!settings.hosted.is_empty(), "arms trained elsewhere"),
+        (settings.finalists.is_some(), "finalists"),
+        (!settings.budget.is_empty(), "what a budget tries"),
+        (settings.judge.is_some(), "the judge"),
+    ]
+    .into_iter()
+    .filter_map(|(is_there, words)| is_there.then_some(words))
+    .collect()
 }
 
 /// What a token costs, in multiply-adds.
@@ -246,7 +269,7 @@ fn data_tokens(settings: &StudySettings) -> Result<f64> {
             let mut bytes = 0;
             for path in paths {
                 bytes += std::fs::metadata(path)
-                    .map_err(|cause| crate::Error::file("read", path, cause))?
+                    .map_err(|cause| Error::file("read", path, cause))?
                     .len();
             }
             bytes as f64 / TOKEN_CHARACTERS
@@ -304,7 +327,7 @@ fn texts(item: &Item) -> (usize, bool) {
 fn file_bytes(located: &Located) -> Result<u64> {
     let size = |path: &std::path::Path| -> Result<u64> {
         Ok(std::fs::metadata(path)
-            .map_err(|cause| crate::Error::file("read", path, cause))?
+            .map_err(|cause| Error::file("read", path, cause))?
             .len())
     };
     if located.path.is_dir() {

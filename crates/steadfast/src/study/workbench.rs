@@ -12,6 +12,7 @@ use crate::evaluation::suites;
 use crate::events::{Event, Listener};
 use crate::models::resolve::Located;
 use crate::models::{Adapter, LanguageModel};
+use crate::reports::card::Card;
 use crate::runs::folder::RunFolder;
 use crate::runs::kept::{Head, Kept, SCHEMA, Scores, Tuned};
 use crate::runs::store::Store;
@@ -200,6 +201,17 @@ impl<'a> Workbench<'a> {
             resume: true,
             listener: self.listener,
         })?;
+        // Until it is measured; a study that is stopped before that leaves a card too.
+        Card {
+            base: &self.located.id,
+            arm,
+            scale: 1.0,
+            seed,
+            data: &self.settings.data,
+            training: &record.training,
+            measured: None,
+        }
+        .write(&record.adapter)?;
         Ok(Trained {
             whole: Adapter::read(&record.adapter)?,
             folder,

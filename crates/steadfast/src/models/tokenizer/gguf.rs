@@ -79,9 +79,14 @@ pub(super) fn read(file: &GgufFile) -> Result<Tokenizer> {
         Some(((*token).to_owned(), u32::try_from(id).ok()?))
     };
     let bos = named("tokenizer.ggml.bos_token_id");
-    if kind == "llama"
-        && let Some((token, id)) = bos.clone()
-    {
+    // llama.cpp's own defaults, where the file says nothing.
+    let begins = file.boolean("tokenizer.ggml.add_bos_token").unwrap_or(
+        kind == "llama"
+            || file
+                .text("tokenizer.ggml.pre")
+                .is_ok_and(|pre| pre == "llama-bpe"),
+    );
+    if begins && let Some((token, id)) = bos.clone() {
         begin_with(&mut inner, token, id).map_err(cannot_add)?;
     }
     let eos = named("tokenizer.ggml.eos_token_id");

@@ -1,7 +1,7 @@
 "use strict";
 // Whatever comes from a model or a job is shown as text, never parsed as HTML.
 
-const POLL_MILLISECONDS = 2000;
+const POLL_MILLISECONDS = 5000;
 const ANSWER_TOKENS = 200;
 const at = (id) => document.getElementById(id);
 let key = "";
@@ -151,8 +151,12 @@ async function shownJob(job) {
   item.append(element("p", events.length ? events[events.length - 1].message : ""));
   if (losses.length) item.append(curve(losses));
   if (job.steadfast?.results) {
-    item.append(changes(await (await ask(job.steadfast.results)).json()));
-    item.append(reportLink(job.steadfast.report, job.id));
+    try {
+      item.append(changes(await (await ask(job.steadfast.results)).json()));
+      item.append(reportLink(job.steadfast.report, job.id));
+    } catch (error) {
+      item.append(element("p", error.message));
+    }
   }
   if (FINAL.includes(job.status)) finished.set(job.id, item);
   return item;

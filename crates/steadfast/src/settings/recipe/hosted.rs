@@ -43,14 +43,22 @@ const LOCAL: [&str; 17] = [
     "role",
 ];
 
-/// What the request for a job has from elsewhere: by some of it the job is found again.
-const SET: [&str; 6] = [
+/// What the request for a job has from elsewhere: by some of it the job is found again, by some of it its
+/// price is worked out.
+const SET: [&str; 13] = [
     "model",
     "training_file",
     "metadata",
     "suffix",
     "seed",
     "random_seed",
+    "n_epochs",
+    "batch_size",
+    "learning_rate",
+    "hyperparameters",
+    "method",
+    "training_type",
+    "training_method",
 ];
 /// Keys of other services, which a run folder would hold.
 const KEYS: [&str; 3] = ["wandb_api_key", "wandb_key", "hf_api_token"];
