@@ -6,7 +6,7 @@
 //! - of a reply in a chat by `prompt_logprobs` with `continue_final_message`, as vLLM has them: the
 //!   server renders its own template, so none is needed here.
 //!
-//! `steadfast serve` and vLLM offer both, OpenAI and Together neither.
+//! `steadfast serve` offers both, and vLLM documents both; OpenAI and Together offer neither.
 
 use super::subject::{Ask, Likelihood, Prompt, Subject};
 use crate::conversations::Message;

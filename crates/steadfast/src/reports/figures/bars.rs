@@ -118,7 +118,7 @@ pub fn before_after(
                 11.5,
                 Anchor::Middle,
                 &palette.muted,
-                &plain(value, 1),
+                &number(value),
             ));
         }
         let (low, high) = (
@@ -216,6 +216,11 @@ pub fn before_after(
         body,
         paper: palette.paper.clone(),
     }
+}
+
+/// The number under a bar. A whole hundred has no decimal: beside another it would touch it.
+fn number(value: f64) -> String {
+    plain(value, usize::from(value < 99.95))
 }
 
 fn subtitle(pairs: &[(&crate::reports::results::Arm, &Change)], axis: Axis) -> String {
