@@ -345,6 +345,9 @@ mod tests {
             again.to_vec2::<f32>().unwrap(),
             stored.to_vec2::<f32>().unwrap()
         );
+        // A bias is as a weight of one column.
+        let bias = restore_rotary_rows(&stored.flatten_all().unwrap(), 1).unwrap();
+        assert_eq!(bias.to_vec1::<f32>().unwrap(), [0., 1., 2., 3., 4., 5.]);
         let order: Vec<usize> = (0..12).map(|row| interleaved(row, 6)).collect();
         assert_eq!(order, [0, 2, 4, 1, 3, 5, 6, 8, 10, 7, 9, 11]);
     }

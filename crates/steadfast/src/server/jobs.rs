@@ -349,6 +349,17 @@ mod tests {
     }
 
     #[test]
+    fn a_record_from_before_jobs_were_measured_is_read() {
+        let mut old = json!(record());
+        old.as_object_mut().unwrap().remove("result");
+        let choices = old["choices"].as_object_mut().unwrap();
+        choices.remove("items");
+        choices.remove("budget");
+        let read: JobRecord = serde_json::from_value(old).unwrap();
+        assert!(read.result.is_none() && read.choices.budget.is_empty());
+    }
+
+    #[test]
     fn a_job_is_read_back_as_it_stood_without_an_unfinished_line() {
         let folder = tempfile::tempdir().unwrap();
         let job = Job::create(folder.path(), record(), b"").unwrap();
