@@ -16,12 +16,18 @@ use axum::extract::{Extension, Path, Query, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// Jobs that may wait for their turn.
 const WAITING: usize = 32;
 /// What is used where the request says nothing.
 const DEFAULT_METHOD: &str = "null-space";
+/// What a budget can bound.
+const BUDGETED: [Axis; 2] = [Axis::Safety, Axis::Knowledge];
+/// Points that each of them may lose, where the request names neither a method nor a budget: as little as
+/// the shipped items can certify of a change that costs them an item or two.
+const DEFAULT_BUDGET: f64 = 20.0;
 /// Items of each suite, where the request says nothing: measuring takes a few minutes.
 const DEFAULT_ITEMS: usize = 48;
 /// What a report may do that is opened from here: run its own script, and nothing else.
@@ -145,6 +151,7 @@ fn choices(fields: &Fields<'_>) -> Read<Choices> {
         epochs,
         seed,
         items: DEFAULT_ITEMS,
+        budget: BUDGETED.map(|axis| (axis, DEFAULT_BUDGET)).into(),
         ..Choices::default()
     };
     let Some(own) = fields.inner("steadfast")? else {
@@ -167,22 +174,38 @@ fn choices(fields: &Fields<'_>) -> Read<Choices> {
     if let Some(items) = own.count("items", 1..=100_000)? {
         choices.items = items;
     }
-    if let Some(budget) = own.inner("budget")? {
-        let known = |name: &String| {
-            [Axis::Safety, Axis::Knowledge]
-                .iter()
-                .any(|axis| axis.name() == name)
-        };
-        if budget.names().any(|name| !known(name)) || budget.names().next().is_none() {
-            return Err(own.wrong("budget", "points for `safety`, `knowledge` or both"));
-        }
-        for axis in [Axis::Safety, Axis::Knowledge] {
-            if let Some(points) = budget.number(axis.name(), 0.0..=100.0)? {
-                choices.budget.insert(axis, points);
-            }
-        }
+    if let Some(budget) = budget(&own)? {
+        choices.budget = budget;
+    } else if own.get("method").is_some() {
+        // Who names a method has said what is wanted.
+        choices.budget.clear();
     }
     Ok(choices)
+}
+
+/// The most points that an axis may lose: as the request has it, `"none"` for no bound.
+fn budget(own: &Fields<'_>) -> Read<Option<BTreeMap<Axis, f64>>> {
+    const EXPECTED: &str = "points for `safety`, `knowledge` or both, or \"none\"";
+    match own.get("budget") {
+        None => return Ok(None),
+        Some(value) if value == "none" => return Ok(Some(BTreeMap::new())),
+        Some(value) if !value.is_object() => return Err(own.wrong("budget", EXPECTED)),
+        Some(_) => {}
+    }
+    let Some(given) = own.inner("budget")? else {
+        return Ok(None);
+    };
+    let known = |name: &String| BUDGETED.iter().any(|axis| axis.name() == name);
+    if !given.names().all(known) || given.names().next().is_none() {
+        return Err(own.wrong("budget", EXPECTED));
+    }
+    let mut budget = BTreeMap::new();
+    for axis in BUDGETED {
+        if let Some(points) = given.number(axis.name(), 0.0..=100.0)? {
+            budget.insert(axis, points);
+        }
+    }
+    Ok(Some(budget))
 }
 
 /// All jobs of who asks.
