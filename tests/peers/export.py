@@ -5,7 +5,6 @@ than 2e-3. llama.cpp loads the F32 and the F16 file: the same greedy text (its c
 """
 
 import json
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -14,14 +13,7 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from adapter import PROMPTS
-
-STEADFAST = "target/release/steadfast"
-
-
-def ours(*arguments: str, text: str | None = None) -> str:
-    done = subprocess.run(arguments, input=text, capture_output=True, text=True, check=True)
-    return done.stdout
-
+from program import ours, run
 
 def same_logits(adapter: str, folder: Path) -> None:
     tokenizer = AutoTokenizer.from_pretrained(folder)
@@ -32,7 +24,7 @@ def same_logits(adapter: str, folder: Path) -> None:
         for prompt in PROMPTS
     ]
     expected = torch.tensor(
-        json.loads(ours("target/release/examples/adapter_logits", adapter, text=json.dumps(prompts)))
+        json.loads(run("target/release/examples/adapter_logits", adapter, text=json.dumps(prompts)).stdout)
     )
     model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
     with torch.no_grad():
@@ -61,7 +53,7 @@ def same_text(adapter: str, file: Path, least: int) -> None:
         answer = answer if isinstance(answer, dict) else json.loads(answer)
         theirs = answer["choices"][0]["message"]["content"].strip()
         mine = json.loads(
-            ours(STEADFAST, "chat", "--adapter", adapter, "--max-tokens", "24", "--json", prompt)
+            ours("chat", "--adapter", adapter, "--max-tokens", "24", "--json", prompt)
         )["reply"].strip()
         same += theirs == mine
         if theirs != mine:
@@ -74,12 +66,12 @@ def main() -> None:
     adapter = sys.argv[1]
     with tempfile.TemporaryDirectory() as work:
         work = Path(work)
-        ours(STEADFAST, "export", adapter, "--merge", str(work / "merged"))
+        ours("export", adapter, "--merge", str(work / "merged"))
         same_logits(adapter, work / "merged")
         # Rounded weights may turn a close call: one reply of the five may differ in F16.
         for kind, least in (("F32", len(PROMPTS)), ("F16", len(PROMPTS) - 1)):
             file = work / f"{kind}.gguf"
-            ours(STEADFAST, "export", adapter, "--gguf", str(file), "--quantize", kind)
+            ours("export", adapter, "--gguf", str(file), "--quantize", kind)
             same_text(adapter, file, least)
 
 

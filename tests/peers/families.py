@@ -8,7 +8,6 @@ merged folder. Fails when their logits differ by more than 1e-3, or when the ada
 import json
 import os
 import pathlib
-import subprocess
 import sys
 import tempfile
 
@@ -19,13 +18,7 @@ from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent.parent / "golden"))
 from families import CASES, SHAPE
-
-STEADFAST = os.environ.get("STEADFAST", "target/release/steadfast")
-
-
-def run(*arguments: str) -> str:
-    return subprocess.run([STEADFAST, *arguments], capture_output=True, text=True, check=True).stdout
-
+from program import ours
 
 def logits(model) -> torch.Tensor:
     tokens = torch.arange(1000, 1060).unsqueeze(0)
@@ -41,10 +34,10 @@ def check(name: str, architecture: str, settings: dict, tokenizer, work: pathlib
     model = AutoModelForCausalLM.from_config(config).float()
     model.save_pretrained(base)
     tokenizer.save_pretrained(base)
-    run("tune", "--base", str(base), "--data", str(work / "chat.jsonl"), "--method", "lora", "--steps", "3",
+    ours("tune", "--base", str(base), "--data", str(work / "chat.jsonl"), "--method", "lora", "--steps", "3",
         "--learning-rate", "0.01", "--batch-tokens", "1024", "--output", str(adapter), "--json")
-    run("export", str(adapter), "--model", str(base), "--merge", str(merged), "--json")
-    reply = json.loads(run("chat", "--model", str(merged), "--max-tokens", "8", "--json", "Hello"))
+    ours("export", str(adapter), "--model", str(base), "--merge", str(merged), "--json")
+    reply = json.loads(ours("chat", "--model", str(merged), "--max-tokens", "8", "--json", "Hello"))
     plain = logits(model)
     tuned = logits(PeftModel.from_pretrained(model, adapter))
     apart = (logits(AutoModelForCausalLM.from_pretrained(merged, dtype=torch.float32)) - tuned).abs().max().item()
@@ -62,7 +55,7 @@ def main() -> None:
     )
     with tempfile.TemporaryDirectory() as work:
         work = pathlib.Path(work)
-        (work / "chat.jsonl").write_text(run("data", "simulate", "--count", "12"))
+        (work / "chat.jsonl").write_text(ours("data", "simulate", "--count", "12"))
         for name, architecture, settings, _ in CASES:
             check(name, architecture, settings, tokenizer, work)
 

@@ -6,7 +6,6 @@ harness.py ADAPTER. Run by tests/peers/run. The questions are 200 of ARC-Easy wh
 
 import json
 import os
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -16,8 +15,8 @@ os.environ["TQDM_DISABLE"] = "1"
 
 from lm_eval import simple_evaluate  # noqa: E402
 from lm_eval.tasks import TaskManager  # noqa: E402
+from program import ours, serve  # noqa: E402
 
-STEADFAST = "target/release/steadfast"
 SHIPPED = Path("crates/steadfast/data/general_questions.jsonl")
 LIMIT = 200
 
@@ -42,27 +41,11 @@ metadata:
 """
 
 
-def ours(*arguments: str) -> str:
-    return subprocess.run(arguments, capture_output=True, text=True, check=True).stdout
-
-
 def measured(path: Path, name: str) -> dict[str, float]:
     """Right or wrong by item, as `measure` has it."""
     suite = f"{name}={path}"
-    document = json.loads(ours(STEADFAST, "measure", "--suite", suite, "--limit", str(LIMIT), "--json", "--quiet"))
+    document = json.loads(ours("measure", "--suite", suite, "--limit", str(LIMIT), "--json", "--quiet"))
     return {sample["item"]: sample["scores"]["accuracy"] for sample in document["samples"]}
-
-
-def serve() -> tuple[subprocess.Popen, str]:
-    server = subprocess.Popen(
-        [STEADFAST, "serve", "--port", "0", "--json", "--quiet"], stdout=subprocess.PIPE, text=True
-    )
-    document = ""
-    for line in server.stdout:
-        document += line
-        if line.startswith("}"):
-            return server, json.loads(document)["address"] + "/v1/completions"
-    raise SystemExit("error: the server ended before it could be asked")
 
 
 def main() -> None:
@@ -84,14 +67,14 @@ def main() -> None:
         write(questions, [{field: row[field] for field in fields} for row in asked])
         (folder / "choice.yaml").write_text(TASK.format(questions=questions), encoding="utf-8")
         # For its tokenizer: the harness counts a prompt's tokens itself.
-        ours(STEADFAST, "export", adapter, "--merge", str(folder / "merged"), "--quiet")
-        server, url = serve()
+        ours("export", adapter, "--merge", str(folder / "merged"), "--quiet")
+        server, address = serve()
         try:
             found = simple_evaluate(
                 model="local-completions",
                 model_args={
                     "model": "SmolLM2-135M-Instruct",
-                    "base_url": url,
+                    "base_url": f"{address}/v1/completions",
                     "tokenizer": str(folder / "merged"),
                     "tokenized_requests": False,
                     "num_concurrent": 8,

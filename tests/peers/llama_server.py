@@ -7,24 +7,18 @@ what is checked is that each question is asked once, and never again.
 
 import json
 import os
-import subprocess
 
 import xllamacpp
 
-STEADFAST = "target/release/steadfast"
+from program import STEADFAST, run
+
 # Of this run alone, so that no verdict of an earlier one is found.
 NAME = f"llama-{os.getpid()}"
 
 
 def ours(*arguments: str, **more: str) -> tuple[dict, str]:
     """The document that a command prints, and what it says beside it."""
-    done = subprocess.run(
-        [STEADFAST, *arguments, "--json"],
-        capture_output=True,
-        text=True,
-        env={**os.environ, "OPENAI_API_KEY": "none needed", **more},
-    )
-    assert done.returncode == 0, done.stderr
+    done = run(STEADFAST, *arguments, "--json", **{"OPENAI_API_KEY": "none needed", **more})
     return json.loads(done.stdout), done.stderr
 
 

@@ -5,7 +5,6 @@ tools themselves.
 """
 
 import json
-import subprocess
 import tempfile
 from pathlib import Path
 
@@ -17,6 +16,8 @@ from lm_eval.utils import (
     make_table,
 )
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from program import ours
 
 RECIPE = """
 name = "read"
@@ -71,8 +72,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as work:
         recipe = Path(work) / "read.toml"
         recipe.write_text(RECIPE, encoding="utf-8")
-        study = ["target/release/steadfast", "study", str(recipe), "--runs", f"{work}/runs", "--json", "--quiet"]
-        document = json.loads(subprocess.run(study, check=True, capture_output=True, text=True).stdout)
+        document = json.loads(ours("study", str(recipe), "--runs", f"{work}/runs", "--json", "--quiet"))
         (run,) = Path(work).glob("runs/read-*")
         (arm,) = run.glob("arms/*")
         events(arm, 3)

@@ -10,16 +10,15 @@
 
 use super::subject::{Ask, Likelihood, Prompt, Subject};
 use crate::conversations::Message;
-use crate::providers::chat::{self, Dialect, Said};
+use crate::providers::chat::{self, Chat, Dialect, Said};
 use crate::providers::connection::Connection;
-use crate::providers::purse::Purse;
 use crate::providers::requests::{Reading, Refused, Requests, exchange, runtime};
 use crate::providers::retry::Patience;
 use crate::{Error, Result};
 use reqwest::Client;
 use reqwest::redirect::Policy;
 use serde_json::{Value, json};
-use std::cell::{Cell, OnceCell, RefCell};
+use std::cell::{Cell, OnceCell};
 
 /// Most bytes of a response: a long prompt with a log-probability a token.
 const MOST_BYTES: usize = 32 << 20;
@@ -53,7 +52,6 @@ pub struct HostedSubject<'a> {
     patience: Patience,
     offered: OnceCell<Offered>,
     dialect: Cell<Dialect>,
-    purse: RefCell<Purse>,
 }
 
 impl<'a> HostedSubject<'a> {
@@ -71,7 +69,6 @@ impl<'a> HostedSubject<'a> {
             patience,
             offered: OnceCell::new(),
             dialect: Cell::default(),
-            purse: RefCell::new(Purse::new(&connection.who, None)),
         }
     }
 
@@ -115,7 +112,7 @@ impl<'a> HostedSubject<'a> {
         let seed = u64::from(std::process::id());
         let run = Run {
             client: self.connection.client(Policy::default())?,
-            requests: Requests::new(self.connection, self.patience, seed, &self.purse, GIVEN_UP),
+            requests: Requests::new(self.connection, self.patience, seed, GIVEN_UP),
         };
         let each = async |index: usize| ask(&run, index).await;
         runtime(&self.connection.who)?.block_on(run.requests.all(
@@ -132,18 +129,15 @@ impl<'a> HostedSubject<'a> {
         messages: &Value,
         max_tokens: u64,
     ) -> Result<Option<Said>> {
-        let who = self.connection.who.as_str();
-        let attempt = async || {
-            let form = self.dialect.get();
-            let body = chat::body(self.model, messages, max_tokens, 0.0, form);
-            let request = run.client.post(self.connection.url(chat::PATH)).json(&body);
-            match exchange(request, who, MOST_BYTES).await {
-                Ok(response) => chat::read(who, &response, form, &self.dialect),
-                Err(reading) => reading.unanswered(),
-            }
+        let chat = Chat {
+            client: &run.client,
+            connection: self.connection,
+            model: self.model,
+            dialect: &self.dialect,
+            most_bytes: MOST_BYTES,
         };
-        let answered = run.requests.until_answered(0.0, attempt, |_| None).await?;
-        Ok(answered.map(|(said, _)| said))
+        let attempt = async || chat.ask(messages, max_tokens, 0.0).await;
+        run.requests.until_answered(attempt).await
     }
 
     /// A JSON answer; `Null` where the server does not take the request.
@@ -167,8 +161,7 @@ impl<'a> HostedSubject<'a> {
                     .unwrap_or(Reading::Answer(Value::Null)),
             }
         };
-        let answered = run.requests.until_answered(0.0, attempt, |_| None).await?;
-        Ok(answered.map(|(value, _)| value))
+        run.requests.until_answered(attempt).await
     }
 
     /// Likelihoods of all continuations, whether or not they are offered.

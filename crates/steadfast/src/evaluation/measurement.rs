@@ -105,7 +105,7 @@ struct Pair {
 }
 
 /// Likelihoods and margins are in nats; everything else is a share, shown in points.
-pub fn factor(metric: &str) -> f64 {
+fn factor(metric: &str) -> f64 {
     if metric.ends_with("nll") || metric.ends_with("margin") {
         1.0
     } else {

@@ -196,22 +196,17 @@ impl Adapter {
         ])
     }
 
+    /// The rank of the adapter in `folder`, without reading its tensors.
+    ///
+    /// # Errors
+    /// As [`Adapter::read`], of its config.
+    pub fn rank_in(folder: &Path) -> Result<usize> {
+        Ok(Config::read(folder)?.r)
+    }
+
     /// Reads a PEFT LoRA folder.
     pub fn read(folder: &Path) -> Result<Self> {
-        let path = folder.join(CONFIG_FILE);
-        let text = std::fs::read_to_string(&path).map_err(|cause| {
-            Error::file("read", &path, cause).hint(
-                "an adapter is a folder with adapter_config.json and adapter_model.safetensors",
-            )
-        })?;
-        let config: Config = serde_json::from_str(&text).map_err(|cause| {
-            Error::user("this is no PEFT LoRA config")
-                .at(&path)
-                .line(cause.line())
-                .because(cause)
-                .hint("it needs at least peft_type, r and lora_alpha")
-        })?;
-        config.check().map_err(|error| error.at(&path))?;
+        let config = Config::read(folder)?;
         let file = folder.join(TENSOR_FILE);
         let tensors = candle_core::safetensors::load(&file, &Device::Cpu).map_err(|cause| {
             Error::user("the adapter's tensors cannot be read")
@@ -299,6 +294,24 @@ impl Adapter {
 }
 
 impl Config {
+    fn read(folder: &Path) -> Result<Self> {
+        let path = folder.join(CONFIG_FILE);
+        let text = std::fs::read_to_string(&path).map_err(|cause| {
+            Error::file("read", &path, cause).hint(
+                "an adapter is a folder with adapter_config.json and adapter_model.safetensors",
+            )
+        })?;
+        let config: Self = serde_json::from_str(&text).map_err(|cause| {
+            Error::user("this is no PEFT LoRA config")
+                .at(&path)
+                .line(cause.line())
+                .because(cause)
+                .hint("it needs at least peft_type, r and lora_alpha")
+        })?;
+        config.check().map_err(|error| error.at(&path))?;
+        Ok(config)
+    }
+
     fn check(&self) -> Result<()> {
         let refuse = |field: &str, message: String| {
             Err(Error::user(message)

@@ -3,11 +3,11 @@
 use super::families;
 use crate::{Error, Result};
 use candle_core::Tensor;
-use candle_core::quantized::gguf_file::{Content, Value};
+use candle_core::quantized::gguf_file::{self, Content, Value};
 use candle_core::{Device, quantized::QTensor};
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::BufReader;
+use std::io::{BufReader, Seek, Write};
 use std::path::{Path, PathBuf};
 
 /// An open GGUF file.
@@ -96,13 +96,6 @@ impl GgufFile {
             }
             other => other.to_f64().map_err(|cause| self.wrong_type(key, cause)),
         }
-    }
-
-    /// Yes or no.
-    pub fn boolean(&self, key: &str) -> Result<bool> {
-        self.value(key)?
-            .to_bool()
-            .map_err(|cause| self.wrong_type(key, cause))
     }
 
     /// A list of strings.
@@ -306,6 +299,26 @@ pub fn restore_rotary_rows(weight: &Tensor, heads: usize) -> Result<Tensor> {
         .transpose(1, 2)?
         .contiguous()?
         .reshape(weight.shape())?)
+}
+
+/// Writes a GGUF file.
+///
+/// # Errors
+/// What is written to fails.
+pub fn write_file<'a>(
+    to: &mut (impl Write + Seek),
+    metadata: impl IntoIterator<Item = (&'a String, &'a Value)>,
+    tensors: &[(String, QTensor)],
+) -> candle_core::Result<()> {
+    let metadata: Vec<(&str, &Value)> = metadata
+        .into_iter()
+        .map(|(key, value)| (key.as_str(), value))
+        .collect();
+    let tensors: Vec<(&str, &QTensor)> = tensors
+        .iter()
+        .map(|(name, tensor)| (name.as_str(), tensor))
+        .collect();
+    gguf_file::write(to, &metadata, &tensors)
 }
 
 /// The inverse of [`restore_rotary_rows`].

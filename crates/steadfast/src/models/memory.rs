@@ -96,6 +96,57 @@ impl Holding {
     }
 }
 
+/// How many numbers the parts of a model have.
+#[derive(Clone, Copy, Debug)]
+pub struct Sizes {
+    hidden: u64,
+    inner: u64,
+    /// Columns of the queries, and of queries, keys and values together.
+    queries: u64,
+    shared: u64,
+    /// Columns of what comes into the feed-forward block's unit.
+    wide: u64,
+    layers: u64,
+    /// All linear layers but the head.
+    pub linear: u64,
+    /// The output head.
+    pub head: u64,
+    /// The embedding, and the head where it is another.
+    pub tables: u64,
+    /// Inputs and outputs of all adapted layers: what one rank costs.
+    pub sides: u64,
+}
+
+impl Sizes {
+    /// Those of the model with this config.
+    pub fn of(config: &ModelConfig) -> Self {
+        let count = |value: usize| value as u64;
+        let (hidden, inner) = (count(config.hidden_size), count(config.intermediate_size));
+        let queries = count(config.heads * config.head_size);
+        let shared = queries + 2 * count(config.key_value_heads * config.head_size);
+        let wide = count(config.unit.inputs(config.intermediate_size));
+        let layers = count(config.layers.len());
+        let head = count(config.vocabulary) * hidden;
+        Self {
+            hidden,
+            inner,
+            queries,
+            shared,
+            wide,
+            layers,
+            linear: layers * hidden * (shared + queries + wide + inner),
+            head,
+            tables: if config.tied_embeddings {
+                head
+            } else {
+                2 * head
+            },
+            // Seven projections, or four where some are one.
+            sides: layers * (7 * hidden + shared + queries + wide + inner),
+        }
+    }
+}
+
 /// Bytes of each part.
 struct Need {
     floats: u64,
@@ -109,21 +160,21 @@ struct Need {
 impl Need {
     fn new(config: &ModelConfig, stored: u64, load: Load) -> Self {
         let count = |value: usize| value as u64;
-        let (hidden, inner) = (count(config.hidden_size), count(config.intermediate_size));
-        let queries = count(config.heads * config.head_size);
-        let shared = queries + 2 * count(config.key_value_heads * config.head_size);
-        let (layers, rows) = (count(config.layers.len()), count(load.batch_tokens));
-        let rank = count(load.rank);
-
-        // Columns of what comes into the feed-forward block's unit.
-        let wide = count(config.unit.inputs(config.intermediate_size));
-        let linear = layers * (hidden * (shared + queries + wide + inner));
+        let Sizes {
+            hidden,
+            inner,
+            queries,
+            shared,
+            wide,
+            layers,
+            linear,
+            tables,
+            sides,
+            ..
+        } = Sizes::of(config);
+        let (rows, rank) = (count(load.batch_tokens), count(load.rank));
         let one_layer = linear / layers.max(1);
-        let tables = if config.tied_embeddings { 1 } else { 2 };
-        let embedding = tables * count(config.vocabulary) * hidden;
-        // Inputs and outputs of the projections: seven, or four where some are one.
-        let sides = 7 * hidden + shared + queries + wide + inner;
-        let adapter = layers * rank * sides;
+        let adapter = rank * sides;
         let moments = layers * (2 * hidden * hidden + queries * queries + inner * inner) / 2;
         // In floats a row: what a layer keeps, and what it uses beside that.
         let given = Family::named(&config.architecture).map_or(0, |family| {
@@ -153,7 +204,7 @@ impl Need {
             // Every layer keeps its input. Values, gradients (twice), both moments of the optimiser,
             // before and after a step, and the copy that a checkpoint holds.
             rest: PROCESS
-                + 4 * (embedding + 10 * adapter)
+                + 4 * (tables + 10 * adapter)
                 + 4 * rows * (layers * hidden + uses)
                 + 4 * logits
                     * count(most_rows(config.vocabulary)).min(rows)

@@ -1,7 +1,9 @@
 //! What goes to a chat endpoint, and what its answer means.
 
-use super::requests::{Reading, Refused, Response};
+use super::connection::Connection;
+use super::requests::{Reading, Refused, Response, exchange};
 use crate::Error;
+use reqwest::Client;
 use serde_json::{Value, json};
 use std::cell::Cell;
 
@@ -37,14 +39,36 @@ pub struct Said {
     pub output: Option<u64>,
 }
 
+/// A model that is asked by chats.
+#[derive(Debug)]
+pub struct Chat<'a> {
+    /// Sends the requests.
+    pub client: &'a Client,
+    /// Where it is.
+    pub connection: &'a Connection,
+    /// Its name there.
+    pub model: &'a str,
+    /// What is known of the server, and learnt.
+    pub dialect: &'a Cell<Dialect>,
+    /// Most bytes of a response.
+    pub most_bytes: usize,
+}
+
+impl Chat<'_> {
+    /// One attempt at a reply of at most `tokens`.
+    pub async fn ask(&self, messages: &Value, tokens: u64, temperature: f64) -> Reading<Said> {
+        let (who, form) = (self.connection.who.as_str(), self.dialect.get());
+        let body = body(self.model, messages, tokens, temperature, form);
+        let request = self.client.post(self.connection.url(PATH)).json(&body);
+        match exchange(request, who, self.most_bytes).await {
+            Ok(response) => read(who, &response, form, self.dialect),
+            Err(reading) => reading.unanswered(),
+        }
+    }
+}
+
 /// The request's body. At temperature 0 the answer is the likeliest.
-pub fn body(
-    model: &str,
-    messages: &Value,
-    tokens: u64,
-    temperature: f64,
-    dialect: Dialect,
-) -> Value {
+fn body(model: &str, messages: &Value, tokens: u64, temperature: f64, dialect: Dialect) -> Value {
     let limit = if dialect.max_tokens {
         "max_tokens"
     } else {
@@ -59,12 +83,7 @@ pub fn body(
 
 /// Reads a whole response of `who` to a request in the dialect `asked`; what is learnt of the server's
 /// own goes into `dialect`.
-pub fn read(
-    who: &str,
-    response: &Response,
-    asked: Dialect,
-    dialect: &Cell<Dialect>,
-) -> Reading<Said> {
+fn read(who: &str, response: &Response, asked: Dialect, dialect: &Cell<Dialect>) -> Reading<Said> {
     let (status, body) = (response.status, response.body.as_slice());
     if status.is_success() {
         let value: Option<Value> = serde_json::from_slice(body).ok();

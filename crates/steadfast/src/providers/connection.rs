@@ -22,6 +22,12 @@ impl Key {
         (!text.is_empty()).then(|| Self(text.to_owned()))
     }
 
+    /// Whether this can be the name of a variable that holds a key, rather than the key.
+    pub fn is_variable(name: &str) -> bool {
+        let plain = |letter: char| letter.is_ascii_alphanumeric() || letter == '_';
+        !name.is_empty() && name.chars().all(plain)
+    }
+
     /// From the environment; an empty variable is none.
     pub fn from_environment(variable: &str) -> Option<Self> {
         std::env::var(variable)

@@ -213,7 +213,8 @@ pub struct Requests<'a> {
     patience: Patience,
     /// What to do after it was given up on.
     hint: &'a str,
-    purse: &'a RefCell<Purse>,
+    /// What they are paid from; nothing where nobody counts.
+    purse: Option<&'a RefCell<Purse>>,
     backoff: RefCell<Backoff>,
     /// Until when all wait, because the service is busy.
     not_before: Cell<Option<Instant>>,
@@ -222,23 +223,25 @@ pub struct Requests<'a> {
 }
 
 impl<'a> Requests<'a> {
-    /// Requests that are paid from `purse`. `seed` is that of the jitter; `hint` says what to do when
-    /// the service was given up on.
-    pub fn new(
-        connection: &'a Connection,
-        patience: Patience,
-        seed: u64,
-        purse: &'a RefCell<Purse>,
-        hint: &'a str,
-    ) -> Self {
+    /// Requests whose cost nobody counts. `seed` is that of the jitter; `hint` says what to do when the
+    /// service was given up on.
+    pub fn new(connection: &'a Connection, patience: Patience, seed: u64, hint: &'a str) -> Self {
         Self {
             connection,
             patience,
             hint,
-            purse,
+            purse: None,
             backoff: RefCell::new(Backoff::new(patience, seed)),
             not_before: Cell::new(None),
             stopped: Cell::new(false),
+        }
+    }
+
+    /// The same, paid from `purse`.
+    pub fn paid_from(self, purse: &'a RefCell<Purse>) -> Self {
+        Self {
+            purse: Some(purse),
+            ..self
         }
     }
 
@@ -273,18 +276,34 @@ impl<'a> Requests<'a> {
         failure.map_or(Ok(()), Err)
     }
 
-    /// Attempts until there is an answer; `None` where all were stopped before. `most` dollars are set
+    /// Attempts until there is an answer; `None` where all were stopped before.
+    ///
+    /// # Errors
+    /// When the service refuses for good, or was asked too often.
+    pub async fn until_answered<T>(
+        &self,
+        attempt: impl AsyncFn() -> Reading<T>,
+    ) -> Result<Option<T>> {
+        let answered = self.until_paid(0.0, attempt, |_| None).await?;
+        Ok(answered.map(|(answer, _)| answer))
+    }
+
+    /// As [`Requests::until_answered`], with what the answer cost. `most` dollars are set
     /// aside for each attempt and settled at what `cost` says of its answer (`None`: all of it).
     ///
     /// # Errors
     /// When the service refuses for good, was asked too often, or the purse is empty.
-    pub async fn until_answered<T>(
+    pub async fn until_paid<T>(
         &self,
         most: f64,
         attempt: impl AsyncFn() -> Reading<T>,
         cost: impl Fn(&T) -> Option<f64>,
     ) -> Result<Option<(T, f64)>> {
-        let settle = |cost| self.purse.borrow_mut().settle(most, cost);
+        let settle = |cost| {
+            if let Some(purse) = self.purse {
+                purse.borrow_mut().settle(most, cost);
+            }
+        };
         let mut attempts = 0;
         loop {
             self.wait_for_turn().await;
@@ -359,11 +378,14 @@ impl<'a> Requests<'a> {
 
     /// Sets money aside; waits for what requests under way give back. `false` when stopped.
     async fn take_money(&self, most: f64) -> Result<bool> {
+        let Some(purse) = self.purse else {
+            return Ok(true);
+        };
         loop {
-            let taken = self.purse.borrow_mut().set_aside(most);
+            let taken = purse.borrow_mut().set_aside(most);
             match taken {
                 Ok(()) => return Ok(true),
-                Err(error) if !self.purse.borrow().is_any_set_aside() => return Err(error),
+                Err(error) if !purse.borrow().is_any_set_aside() => return Err(error),
                 Err(_) if self.stopped.get() => return Ok(false),
                 Err(_) => tokio::time::sleep(MONEY).await,
             }

@@ -3,7 +3,6 @@
 use super::chat::lasting;
 use super::connection::Connection;
 use super::job::Creation;
-use super::purse::Purse;
 use super::requests::{Reading, Refused, Requests, Response, exchange, runtime};
 use super::retry::Patience;
 use crate::{Error, Result};
@@ -11,7 +10,6 @@ use reqwest::header::CONTENT_TYPE;
 use reqwest::redirect::Policy;
 use reqwest::{Client, RequestBuilder, Url};
 use serde_json::Value;
-use std::cell::RefCell;
 use std::time::Duration;
 use tokio::runtime::Runtime;
 
@@ -29,7 +27,6 @@ pub struct Service {
     connection: Connection,
     client: Client,
     runtime: Runtime,
-    purse: RefCell<Purse>,
     patience: Patience,
 }
 
@@ -85,7 +82,6 @@ impl Service {
         Ok(Self {
             client: connection.client(Policy::none())?,
             runtime: runtime(&connection.who)?,
-            purse: RefCell::new(Purse::new(&connection.who, None)),
             connection,
             patience,
         })
@@ -172,8 +168,7 @@ impl Service {
         body: &Value,
         made: impl Fn(&Value) -> Option<String>,
     ) -> Result<Creation> {
-        let requests = self.requests();
-        let attempt = async || {
+        self.answered(async || {
             let request = self.client.post(self.connection.url(path)).json(body);
             let lost = |message: String| Reading::Answer(Creation::Unknown(message));
             match exchange(request, self.who(), MOST_BYTES).await {
@@ -199,17 +194,7 @@ impl Service {
                     _ => self.refusal(what, &response),
                 },
             }
-        };
-        let answered = requests.until_answered(0.0, attempt, |_| None);
-        self.runtime
-            .block_on(answered)?
-            .map(|(creation, _)| creation)
-            .ok_or_else(|| Error::bug("a call was stopped that nobody stops"))
-    }
-
-    fn requests(&self) -> Requests<'_> {
-        let seed = u64::from(std::process::id());
-        Requests::new(&self.connection, self.patience, seed, &self.purse, GIVEN_UP)
+        })
     }
 
     fn call<T>(
@@ -217,15 +202,19 @@ impl Service {
         make: impl Fn() -> RequestBuilder,
         read: impl Fn(&Response) -> Reading<T>,
     ) -> Result<T> {
-        let requests = self.requests();
-        let attempt = async || match exchange(make(), self.who(), MOST_BYTES).await {
-            Ok(response) => read(&response),
-            Err(reading) => reading.unanswered(),
-        };
-        let answered = requests.until_answered(0.0, attempt, |_| None);
+        self.answered(
+            async || match exchange(make(), self.who(), MOST_BYTES).await {
+                Ok(response) => read(&response),
+                Err(reading) => reading.unanswered(),
+            },
+        )
+    }
+
+    fn answered<T>(&self, attempt: impl AsyncFn() -> Reading<T>) -> Result<T> {
+        let seed = u64::from(std::process::id());
+        let requests = Requests::new(&self.connection, self.patience, seed, GIVEN_UP);
         self.runtime
-            .block_on(answered)?
-            .map(|(answer, _)| answer)
+            .block_on(requests.until_answered(attempt))?
             .ok_or_else(|| Error::bug("a call was stopped that nobody stops"))
     }
 

@@ -6,7 +6,7 @@ use crate::evaluation::Axis;
 use crate::models::Adapter;
 use crate::models::resolve::hub_name;
 use crate::runs::atomic;
-use crate::settings::{ArmSettings, DataSettings, DataSource, MethodName};
+use crate::settings::{ArmSettings, DataSettings, DataSource};
 use crate::{Error, Result};
 use serde_json::json;
 use std::fmt::Write;
@@ -37,7 +37,7 @@ impl Card<'_> {
     /// # Errors
     /// The file cannot be written.
     pub fn write(&self, adapter: &Path) -> Result<()> {
-        let rank = Adapter::read(adapter)?.rank;
+        let rank = Adapter::rank_in(adapter)?;
         atomic::write(&adapter.join("README.md"), self.text(rank)?.as_bytes())
     }
 
@@ -84,7 +84,7 @@ impl Card<'_> {
 
     /// PEFT has no kind of adapter for changes of whole weights.
     fn loads_in_peft(&self) -> bool {
-        self.arm.method != MethodName::Full
+        !self.arm.method.moves_whole_weights()
     }
 
     fn changes(&self) -> String {

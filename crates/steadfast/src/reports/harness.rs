@@ -4,11 +4,11 @@
 
 use super::items::lower_is_better;
 use crate::digest;
-use crate::evaluation::measurement::{Measurement, Sample, factor};
+use crate::evaluation::measurement::Sample;
 use crate::runs::atomic;
 use crate::{Error, Result};
 use serde_json::{Map, Value, json};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 /// What stands where the harness puts its filter.
@@ -58,24 +58,27 @@ impl Export<'_> {
     }
 
     fn results(&self, task_hashes: Map<String, Value>) -> Value {
-        let measured = Measurement::new(self.model, None, self.samples.to_vec(), 0);
         let (mut results, mut configs, mut higher) = (Map::new(), Map::new(), Map::new());
         let (mut versions, mut shots, mut counts) = (Map::new(), Map::new(), Map::new());
         for (task, samples) in self.tasks() {
             let mut of_task = Map::from_iter([("alias".to_owned(), json!(task))]);
             let mut better = Map::new();
-            for (name, metric) in &measured.metrics {
-                let Some(name) = name.strip_prefix(&format!("{task}/")) else {
+            let names: BTreeSet<&String> = samples
+                .iter()
+                .flat_map(|sample| sample.scores.keys())
+                .collect();
+            for name in names {
+                let scores = scored(&samples, name);
+                let Some(mean) = mean(&scores) else {
                     continue;
                 };
-                let value = metric.value / factor(name);
-                of_task.insert(format!("{name},{FILTER}"), json!(value));
-                let stderr = standard_error(&samples, name);
+                of_task.insert(format!("{name},{FILTER}"), json!(mean));
+                let stderr = standard_error(&scores, mean);
                 of_task.insert(
                     format!("{name}_stderr,{FILTER}"),
                     stderr.map_or(json!("N/A"), |error| json!(error)),
                 );
-                better.insert(name.to_owned(), json!(!lower_is_better(name)));
+                better.insert(name.clone(), json!(!lower_is_better(name)));
             }
             results.insert(task.to_owned(), Value::Object(of_task));
             higher.insert(task.to_owned(), Value::Object(better));
@@ -137,17 +140,23 @@ fn lines(samples: &[&Sample]) -> Result<(String, String)> {
     Ok((lines, digest::of(hashes)))
 }
 
-/// Of the mean over scored items, as the harness has it: items as if independent.
-fn standard_error(samples: &[&Sample], metric: &str) -> Option<f64> {
-    let scores: Vec<f64> = samples
-        .iter()
-        .filter_map(|sample| *sample.scores.get(metric)?)
-        .collect();
+/// The scores of one metric, those of unscored items left out.
+fn scored(samples: &[&Sample], metric: &str) -> Vec<f64> {
+    let scores = samples.iter().map(|sample| sample.scores.get(metric));
+    scores.filter_map(|score| *score?).collect()
+}
+
+fn mean(scores: &[f64]) -> Option<f64> {
+    let sum: f64 = scores.iter().sum();
+    (!scores.is_empty()).then(|| sum / scores.len() as f64)
+}
+
+/// Of the mean, as the harness has it: items as if independent.
+fn standard_error(scores: &[f64], mean: f64) -> Option<f64> {
     let count = scores.len() as f64;
     if count < 2.0 {
         return None;
     }
-    let mean = scores.iter().sum::<f64>() / count;
     let squares: f64 = scores.iter().map(|score| (score - mean).powi(2)).sum();
     Some((squares / (count - 1.0) / count).sqrt())
 }

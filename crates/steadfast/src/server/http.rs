@@ -383,13 +383,13 @@ async fn around(State(house): State<Arc<House>>, mut request: Request, next: Nex
 impl House {
     /// Whether who asks has not asked too often. What is open to all costs nothing to answer.
     fn in_time(&self, owner: Owner, open: bool) -> std::result::Result<Owner, Refusal> {
-        let (Some(rate), Some(per_minute)) = (&self.rate, self.limits.requests_per_minute) else {
-            return Ok(owner);
-        };
-        if !open && let Err(wait) = rate.take(&owner.0, Instant::now()) {
+        if let Some(rate) = &self.rate
+            && !open
+            && let Err(wait) = rate.take(&owner.0, Instant::now())
+        {
             self.metrics.turned_away.add(1);
             return Err(Refusal::too_often(
-                per_minute,
+                rate.per_minute,
                 wait.as_secs_f64().ceil() as u64,
             ));
         }

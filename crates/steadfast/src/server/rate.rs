@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 /// The buckets. There is one for each key that has asked, so never more than there are keys.
 #[derive(Debug)]
 pub struct Rate {
-    per_minute: f64,
+    /// Requests that a key may make in a minute.
+    pub per_minute: u32,
     buckets: Mutex<HashMap<String, Bucket>>,
 }
 
@@ -22,7 +23,7 @@ impl Rate {
     /// Full buckets.
     pub fn new(per_minute: u32) -> Self {
         Self {
-            per_minute: f64::from(per_minute),
+            per_minute,
             buckets: Mutex::default(),
         }
     }
@@ -32,14 +33,15 @@ impl Rate {
     /// # Errors
     /// It is empty: how long until there is one again.
     pub fn take(&self, owner: &str, now: Instant) -> Result<(), Duration> {
+        let most = f64::from(self.per_minute);
         let mut buckets = held(&self.buckets);
         let bucket = buckets.entry(owner.to_owned()).or_insert(Bucket {
-            requests: self.per_minute,
+            requests: most,
             at: now,
         });
-        let a_second = self.per_minute / 60.0;
+        let a_second = most / 60.0;
         let passed = now.saturating_duration_since(bucket.at).as_secs_f64();
-        bucket.requests = (bucket.requests + passed * a_second).min(self.per_minute);
+        bucket.requests = (bucket.requests + passed * a_second).min(most);
         bucket.at = now;
         if bucket.requests < 1.0 {
             let wait = (1.0 - bucket.requests) / a_second;

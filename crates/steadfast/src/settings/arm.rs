@@ -81,6 +81,11 @@ impl MethodName {
         }
     }
 
+    /// Whether weights move as wholes, without a rank.
+    pub fn moves_whole_weights(self) -> bool {
+        self == Self::Full
+    }
+
     /// Whether the method itself reads what the base says to general prompts.
     pub fn retains(self) -> bool {
         matches!(

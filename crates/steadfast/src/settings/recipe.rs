@@ -407,7 +407,7 @@ fn hyperparameters(
         "penalty" => matches!(method, MethodName::NullSpace | MethodName::L2Sp),
         _ => method == MethodName::NullSpace,
     };
-    if method == MethodName::Full {
+    if method.moves_whole_weights() {
         for key in ["rank", "alpha", "rank_stabilized"] {
             if section.has(key) {
                 section.mistake(

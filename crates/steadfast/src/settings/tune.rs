@@ -89,7 +89,7 @@ impl TuneSettings {
             );
             MethodName::Lora
         });
-        if method == MethodName::Full {
+        if method.moves_whole_weights() {
             for (flag, given) in [
                 ("--rank", flags.rank.is_some()),
                 ("--memory-limit", flags.memory_limit.is_some()),

@@ -102,11 +102,6 @@ pub fn load(arm: &ArmSettings) -> Load {
     }
 }
 
-/// Whether the arm moves whole weights.
-pub fn whole(arm: &ArmSettings) -> bool {
-    arm.method == MethodName::Full
-}
-
 /// The arm's name in results; the scale is part of it where it is not 1, the seed where there are
 /// several.
 pub fn name(arm: &ArmSettings, scale: f64, seed: u64, seeds: usize) -> String {

@@ -7,7 +7,8 @@ use super::{arm, measuring};
 use crate::evaluation::items::{Item, Task};
 use crate::events::Listener;
 use crate::models::config::ModelConfig;
-use crate::models::resolve::{self, Located};
+use crate::models::memory::Sizes;
+use crate::models::resolve;
 use crate::models::weights;
 use crate::settings::{ArmSettings, DataSource, Length, StudySettings};
 use crate::{Error, Result};
@@ -107,15 +108,17 @@ pub fn plan(settings: &StudySettings, listener: &dyn Listener) -> Result<Plan> {
     let located = resolve::locate(settings.base.as_deref(), listener)?;
     let config = ModelConfig::read(&located.path)?;
     let suites = measuring::suites(settings, 0)?;
-    let shape = Shape::of(&config);
+    let sizes = Sizes::of(&config);
+    // What a token costs, in multiply-adds: all linear layers forth, and logits over the vocabulary.
+    let (linear, head) = (sizes.linear as f64, sizes.head as f64);
     let rate = product_rate()?;
-    let file_bytes = file_bytes(&located)?;
+    let file_bytes = weights::file_bytes(&located.path)?;
 
     let tokens = data_tokens(settings)?;
     let arms: Vec<ArmPlan> = settings
         .arms
         .iter()
-        .map(|one| arm_plan(one, &config, &shape, file_bytes, tokens, rate))
+        .map(|one| arm_plan(one, &config, &sizes, file_bytes, tokens, rate))
         .collect();
     let seeds = settings.seeds.len();
     let (mut read, mut written, mut items) = (0.0, 0, 0);
@@ -128,8 +131,8 @@ pub fn plan(settings: &StudySettings, listener: &dyn Listener) -> Result<Plan> {
     let scales: usize = settings.arms.iter().map(|arm| arm.scales.len()).sum();
     let times = 1 + seeds * scales;
     // Continuations need their logits, prompts do not.
-    let once = read * (shape.linear + LEARNT * shape.head) / (rate * READING)
-        + written as f64 * (shape.linear + shape.head) / (rate * WRITING);
+    let once = read * (linear + LEARNT * head) / (rate * READING)
+        + written as f64 * (linear + head) / (rate * WRITING);
     let measuring = MeasuringPlan {
         times,
         items,
@@ -142,12 +145,12 @@ pub fn plan(settings: &StudySettings, listener: &dyn Listener) -> Result<Plan> {
     let adapters: u64 = settings
         .arms
         .iter()
-        .map(|arm| 4 * shape.adapter(arm) * (3 * CHECKPOINTS + 1))
+        .map(|arm| 4 * change(arm, &sizes) * (3 * CHECKPOINTS + 1))
         .sum();
     Ok(Plan {
         base: BasePlan {
             id: located.id,
-            parameters: shape.parameters,
+            parameters: sizes.linear + sizes.tables,
             file_bytes,
         },
         rate,
@@ -176,52 +179,19 @@ fn left_out(settings: &StudySettings) -> Vec<&'static str> {
     .collect()
 }
 
-/// What a token costs, in multiply-adds.
-struct Shape {
-    /// All linear layers, forth.
-    linear: f64,
-    /// Logits over the vocabulary.
-    head: f64,
-    /// Numbers of the model.
-    parameters: u64,
-    /// Inputs and outputs of all adapted layers: what a rank costs.
-    sides: u64,
-}
-
-impl Shape {
-    fn of(config: &ModelConfig) -> Self {
-        let count = |value: usize| value as u64;
-        let (hidden, inner) = (count(config.hidden_size), count(config.intermediate_size));
-        let queries = count(config.heads * config.head_size);
-        let shared = queries + 2 * count(config.key_value_heads * config.head_size);
-        // Columns of what comes into the feed-forward block's unit.
-        let wide = count(config.unit.inputs(config.intermediate_size));
-        let layers = count(config.layers.len());
-        let linear = layers * hidden * (shared + queries + wide + inner);
-        let head = count(config.vocabulary) * hidden;
-        let tables = if config.tied_embeddings { 1 } else { 2 };
-        Self {
-            linear: linear as f64,
-            head: head as f64,
-            parameters: linear + tables * head,
-            sides: layers * (6 * hidden + shared + queries + hidden + wide + inner),
-        }
-    }
-
-    /// Numbers of an arm's change.
-    fn adapter(&self, arm: &ArmSettings) -> u64 {
-        if arm::whole(arm) {
-            self.linear as u64
-        } else {
-            self.sides * arm.hyperparameters.rank as u64
-        }
+/// Numbers of an arm's change.
+fn change(arm: &ArmSettings, sizes: &Sizes) -> u64 {
+    if arm.method.moves_whole_weights() {
+        sizes.linear
+    } else {
+        sizes.sides * arm.hyperparameters.rank as u64
     }
 }
 
 fn arm_plan(
     one: &ArmSettings,
     config: &ModelConfig,
-    shape: &Shape,
+    sizes: &Sizes,
     file_bytes: u64,
     data_tokens: f64,
     rate: f64,
@@ -235,7 +205,8 @@ fn arm_plan(
         Length::Epochs(epochs) => (None, epochs * data_tokens),
     };
     // Forth, and back to the inputs; the change's own forward and its two gradients.
-    let mut cost = 2.0 * (shape.linear + LEARNT * shape.head) + 3.0 * shape.adapter(one) as f64;
+    let mut cost =
+        2.0 * (sizes.linear as f64 + LEARNT * sizes.head as f64) + 3.0 * change(one, sizes) as f64;
     cost *= 1.0 + own.anchor.share;
     let load = arm::load(one);
     ArmPlan {
@@ -244,9 +215,9 @@ fn arm_plan(
         steps,
         tokens: tokens as u64,
         seconds: tokens * cost / (rate * READING),
-        memory_bytes: if arm::whole(one) {
+        memory_bytes: if one.method.moves_whole_weights() {
             // Values, gradients, and both moments of the optimiser, before and after a step.
-            load.bytes(config, file_bytes) + 4 * 6 * shape.linear as u64
+            load.bytes(config, file_bytes) + 4 * 6 * sizes.linear
         } else {
             load.bytes(config, file_bytes)
         },
@@ -320,23 +291,6 @@ fn texts(item: &Item) -> (usize, bool) {
             true,
         ),
         Task::Request { prompt, .. } => (prompt.len(), true),
-    }
-}
-
-/// Size of the weight files.
-fn file_bytes(located: &Located) -> Result<u64> {
-    let size = |path: &std::path::Path| -> Result<u64> {
-        Ok(std::fs::metadata(path)
-            .map_err(|cause| Error::file("read", path, cause))?
-            .len())
-    };
-    if located.path.is_dir() {
-        weights::shards(&located.path)?
-            .iter()
-            .map(|shard| size(shard))
-            .sum()
-    } else {
-        size(&located.path)
     }
 }
 

@@ -5,13 +5,12 @@
 
 use super::price::Price;
 use super::{Answer, Judge, OnAnswer, Question};
-use crate::providers::chat::{self, Dialect};
+use crate::providers::chat::{self, Chat};
 use crate::providers::connection::Connection;
 use crate::providers::purse::Purse;
-use crate::providers::requests::{Requests, exchange, runtime};
+use crate::providers::requests::{Requests, runtime};
 use crate::providers::retry::Patience;
 use crate::{Error, Result};
-use reqwest::Client;
 use reqwest::redirect::Policy;
 use serde_json::json;
 use std::cell::{Cell, RefCell};
@@ -83,12 +82,11 @@ impl Endpoint {
 
     async fn ask(
         &self,
-        client: &Client,
+        chat: &Chat<'_>,
         requests: &Requests<'_>,
-        dialect: &Cell<Dialect>,
         question: &Question,
     ) -> Result<Option<Answer>> {
-        let (asking, who) = (&self.asking, self.connection.who.as_str());
+        let asking = &self.asking;
         let messages = json!([
             {"role": "system", "content": question.system},
             {"role": "user", "content": question.prompt},
@@ -98,26 +96,12 @@ impl Endpoint {
         let most = asking
             .price
             .map_or(0.0, |price| price.most(question, asking.answer_tokens));
-        let attempt = async || {
-            let form = dialect.get();
-            let body = chat::body(
-                &asking.model,
-                &messages,
-                asking.answer_tokens,
-                temperature,
-                form,
-            );
-            let request = client.post(self.connection.url(chat::PATH)).json(&body);
-            match exchange(request, who, MOST_BYTES).await {
-                Ok(response) => chat::read(who, &response, form, dialect),
-                Err(reading) => reading.unanswered(),
-            }
-        };
+        let attempt = async || chat.ask(&messages, asking.answer_tokens, temperature).await;
         let cost = |said: &chat::Said| match (asking.price, said.input, said.output) {
             (Some(price), Some(input), Some(output)) => Some(price.of(input, output)),
             _ => None,
         };
-        let answered = requests.until_answered(most, attempt, cost).await?;
+        let answered = requests.until_paid(most, attempt, cost).await?;
         Ok(answered.map(|(said, cost)| Answer {
             text: said.text,
             input_tokens: said.input.unwrap_or(0),
@@ -148,18 +132,17 @@ impl Judge for Endpoint {
     fn answer(&self, questions: &[Question], on_answer: &mut OnAnswer<'_>) -> Result<()> {
         let asking = &self.asking;
         let client = self.connection.client(Policy::default())?;
-        let requests = Requests::new(
-            &self.connection,
-            asking.patience,
-            asking.seed,
-            &self.purse,
-            GIVEN_UP,
-        );
+        let requests = Requests::new(&self.connection, asking.patience, asking.seed, GIVEN_UP)
+            .paid_from(&self.purse);
         let dialect = Cell::default();
-        let ask = async |index: usize| {
-            self.ask(&client, &requests, &dialect, &questions[index])
-                .await
+        let chat = Chat {
+            client: &client,
+            connection: &self.connection,
+            model: &asking.model,
+            dialect: &dialect,
+            most_bytes: MOST_BYTES,
         };
+        let ask = async |index: usize| self.ask(&chat, &requests, &questions[index]).await;
         runtime(WHO)?.block_on(requests.all(questions.len(), asking.concurrency, ask, on_answer))
     }
 }

@@ -155,8 +155,7 @@ fn refuse_itself(judge: &str, sha256: Option<&str>, subject: Option<&Located>) -
 fn endpoint(settings: &JudgeSettings, model: &str) -> Result<Endpoint> {
     let openai = Name::OpenAi;
     let base = openai.base_url(settings.base_url.as_deref());
-    let plain = |letter: char| letter.is_ascii_alphanumeric() || letter == '_';
-    if settings.key_variable.is_empty() || !settings.key_variable.chars().all(plain) {
+    if !Key::is_variable(&settings.key_variable) {
         // What stands there may be the key itself, so it is not repeated.
         return Err(
             Error::user("the judge's key is named by no variable's name")

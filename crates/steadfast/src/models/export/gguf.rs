@@ -4,12 +4,13 @@ use super::{Exported, bytes_under, check_all_met, check_free, merged};
 use crate::models::adapter::Adapter;
 use crate::models::gguf::{
     GgufFile, interleave_rotary_rows, interleaved_heads, restore_rotary_rows, transformers_name,
+    write_file,
 };
 use crate::models::resolve::Located;
 use crate::runs::atomic;
 use crate::{Error, Result};
 use candle_core::Device;
-use candle_core::quantized::gguf_file::{self, Value};
+use candle_core::quantized::gguf_file::Value;
 use candle_core::quantized::{GgmlDType, QTensor};
 use std::collections::BTreeSet;
 use std::io::Cursor;
@@ -149,16 +150,8 @@ pub fn write(
     );
     metadata.insert("general.quantization_version".into(), Value::U32(2));
     metadata.insert("general.alignment".into(), Value::U32(32));
-    let metadata: Vec<(&str, &Value)> = metadata
-        .iter()
-        .map(|(key, value)| (key.as_str(), value))
-        .collect();
-    let tensors: Vec<(&str, &QTensor)> = tensors
-        .iter()
-        .map(|(name, tensor)| (name.as_str(), tensor))
-        .collect();
     let mut bytes = Cursor::new(Vec::new());
-    gguf_file::write(&mut bytes, &metadata, &tensors)
+    write_file(&mut bytes, &metadata, &tensors)
         .map_err(|cause| Error::bug("the GGUF file cannot be put together").because(cause))?;
     if let Some(parent) = file.parent() {
         std::fs::create_dir_all(parent).map_err(|cause| Error::file("create", parent, cause))?;

@@ -80,7 +80,7 @@ pub(super) fn read(file: &GgufFile) -> Result<Tokenizer> {
     };
     let bos = named("tokenizer.ggml.bos_token_id");
     // llama.cpp's own defaults, where the file says nothing.
-    let begins = file.boolean("tokenizer.ggml.add_bos_token").unwrap_or(
+    let begins = file.flag("tokenizer.ggml.add_bos_token").unwrap_or(
         kind == "llama"
             || file
                 .text("tokenizer.ggml.pre")

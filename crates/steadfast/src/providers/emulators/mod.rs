@@ -2,5 +2,6 @@
 //! lets the official clients ask them too.
 
 pub mod http;
+mod jobs;
 pub mod openai;
 pub mod together;

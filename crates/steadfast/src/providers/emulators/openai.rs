@@ -1,6 +1,7 @@
 //! OpenAI's protocol: files, fine-tuning jobs and chats, as far as a client of ours asks for them.
 
 use super::http::{Reaction, Request};
+use super::jobs::{Job, Jobs};
 use serde_json::{Value, json};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -36,18 +37,10 @@ impl Default for Plan {
     }
 }
 
-#[derive(Clone, Debug)]
-struct Job {
-    id: String,
-    asked: Value,
-    looks: usize,
-    cancelled: bool,
-}
-
 #[derive(Debug, Default)]
 struct State {
     files: Vec<(String, Vec<u8>)>,
-    jobs: Vec<Job>,
+    jobs: Jobs,
 }
 
 /// The service; it forgets when it is dropped.
@@ -72,11 +65,7 @@ impl OpenAi {
 
     /// Jobs that were ever made: what was asked for each.
     pub fn made(&self) -> Vec<Value> {
-        self.state()
-            .jobs
-            .iter()
-            .map(|job| job.asked.clone())
-            .collect()
+        self.state().jobs.asked()
     }
 
     /// The bytes of each file.
@@ -148,7 +137,7 @@ impl OpenAi {
 
     fn with_job(&self, id: &str, act: impl FnOnce(&mut Job) -> Reaction) -> Reaction {
         let mut state = self.state();
-        match state.jobs.iter_mut().find(|job| job.id == id) {
+        match state.jobs.find(id) {
             Some(job) => act(job),
             None => Reaction::refuses(
                 404,
@@ -175,15 +164,7 @@ impl OpenAi {
         {
             return Reaction::refuses(400, "invalid_training_file", "invalid training_file");
         }
-        let job = Job {
-            id: format!("ftjob-{}", state.jobs.len()),
-            asked: asked.clone(),
-            looks: 0,
-            cancelled: false,
-        };
-        let shown = self.shown(&job);
-        state.jobs.push(job);
-        Reaction::json(&shown)
+        Reaction::json(&self.shown(state.jobs.add("ftjob", asked)))
     }
 
     fn list(&self, request: &Request) -> Reaction {
@@ -193,6 +174,7 @@ impl OpenAi {
         let state = self.state();
         let shown: Vec<Value> = state
             .jobs
+            .0
             .iter()
             .rev()
             .filter(|job| wanted.is_none_or(|tag| job.asked["metadata"]["steadfast"] == tag))
@@ -222,10 +204,7 @@ impl OpenAi {
     }
 
     fn word(&self, job: &Job) -> &'static str {
-        if job.cancelled {
-            return "cancelled";
-        }
-        self.plan.words[job.looks.min(self.plan.words.len() - 1)]
+        job.word(&self.plan.words)
     }
 
     fn is_over(&self, job: &Job) -> bool {
@@ -325,6 +304,7 @@ impl OpenAi {
         let state = self.state();
         let tuned = state
             .jobs
+            .0
             .iter()
             .any(|job| self.word(job) == "succeeded" && model(job) == name);
         if name != BASE && !tuned {

@@ -1,6 +1,7 @@
 //! Together's protocol: files by redirect, fine-tunes and chats, as far as a client of ours asks for them.
 
 use super::http::{Reaction, Request};
+use super::jobs::{Job, Jobs};
 use super::openai::{TUNED, UNTUNED, completion};
 use serde_json::{Value, json};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -47,18 +48,10 @@ struct File {
     looks: usize,
 }
 
-#[derive(Clone, Debug)]
-struct Job {
-    id: String,
-    asked: Value,
-    looks: usize,
-    cancelled: bool,
-}
-
 #[derive(Debug, Default)]
 struct State {
     files: Vec<File>,
-    jobs: Vec<Job>,
+    jobs: Jobs,
 }
 
 /// The service; it forgets when it is dropped.
@@ -83,11 +76,7 @@ impl Together {
 
     /// Jobs that were ever made: what was asked for each.
     pub fn made(&self) -> Vec<Value> {
-        self.state()
-            .jobs
-            .iter()
-            .map(|job| job.asked.clone())
-            .collect()
+        self.state().jobs.asked()
     }
 
     /// The bytes of each file that has come.
@@ -119,7 +108,7 @@ impl Together {
             ("post", ["fine-tunes"]) => self.create(request),
             ("get", ["fine-tunes"]) => {
                 let state = self.state();
-                let shown: Vec<Value> = state.jobs.iter().map(|job| self.shown(job)).collect();
+                let shown: Vec<Value> = state.jobs.0.iter().map(|job| self.shown(job)).collect();
                 Reaction::json(&json!({ "data": shown }))
             }
             ("get", ["fine-tunes", id]) => self.with_job(id, |job| {
@@ -128,7 +117,7 @@ impl Together {
                 Reaction::json(&shown)
             }),
             ("post", ["fine-tunes", id, "cancel"]) => self.with_job(id, |job| {
-                if matches!(self.word(job).as_str(), "completed" | "error" | "cancelled") {
+                if matches!(self.word(job), "completed" | "error" | "cancelled") {
                     return Reaction::refuses(400, "invalid_status", "The job is over.");
                 }
                 job.cancelled = true;
@@ -221,7 +210,7 @@ impl Together {
 
     fn with_job(&self, id: &str, act: impl FnOnce(&mut Job) -> Reaction) -> Reaction {
         let mut state = self.state();
-        match state.jobs.iter_mut().find(|job| job.id == id) {
+        match state.jobs.find(id) {
             Some(job) => act(job),
             None => Reaction::refuses(404, "not_found", &format!("no fine-tune {id}")),
         }
@@ -262,22 +251,11 @@ impl Together {
             return Reaction::refuses(422, "invalid_suffix", "suffix has more than 40 characters");
         }
         let mut state = self.state();
-        let job = Job {
-            id: format!("ft-{}", state.jobs.len()),
-            asked: asked.clone(),
-            looks: 0,
-            cancelled: false,
-        };
-        let shown = self.shown(&job);
-        state.jobs.push(job);
-        Reaction::json(&shown)
+        Reaction::json(&self.shown(state.jobs.add("ft", asked)))
     }
 
-    fn word(&self, job: &Job) -> String {
-        if job.cancelled {
-            return "cancelled".into();
-        }
-        self.plan.words[job.looks.min(self.plan.words.len() - 1)].into()
+    fn word(&self, job: &Job) -> &'static str {
+        job.word(&self.plan.words)
     }
 
     fn shown(&self, job: &Job) -> Value {
@@ -353,6 +331,7 @@ impl Together {
         let state = self.state();
         let tuned = state
             .jobs
+            .0
             .iter()
             .any(|job| self.word(job) == "completed" && model(job) == name);
         if name != BASE && !tuned {

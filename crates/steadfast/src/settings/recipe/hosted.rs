@@ -1,6 +1,7 @@
 //! The part of a recipe that says what is trained elsewhere.
 
 use super::{check_exists, suggest};
+use crate::providers::connection::Key;
 use crate::providers::{Name, together};
 use crate::settings::hosted::{HostedArm, HostedHyperparameters, HostedMethod};
 use crate::settings::judge::JudgeModel;
@@ -205,8 +206,7 @@ fn extra(section: &Section<'_, '_>) -> Map<String, Value> {
 
 fn key_variable(section: &Section<'_, '_>) -> Option<String> {
     let variable = section.text("key_variable")?;
-    let plain = |letter: char| letter.is_ascii_alphanumeric() || letter == '_';
-    if variable.is_empty() || !variable.chars().all(plain) {
+    if !Key::is_variable(&variable) {
         // What stands there may be the key itself, so it is not repeated.
         section.mistake(
             "key_variable",

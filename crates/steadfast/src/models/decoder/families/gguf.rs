@@ -3,7 +3,7 @@
 use super::*;
 use crate::models::config::Scaling;
 use crate::models::export::{self, gguf::Quantization};
-use crate::models::gguf::{interleave_rotary_rows, transformers_name};
+use crate::models::gguf::{interleave_rotary_rows, transformers_name, write_file};
 use candle_core::quantized::gguf_file::{self, Value};
 use candle_core::quantized::{GgmlDType, QTensor};
 use serde_json::json;
@@ -117,17 +117,10 @@ fn write(case: &Case, architecture: &str, config: &ModelConfig, path: &Path) -> 
         ));
         metadata.push((key("attention.sliding_window_pattern"), Value::U32(3)));
     }
-    let metadata: Vec<(&str, &Value)> = metadata
-        .iter()
-        .map(|(key, value)| (key.as_str(), value))
-        .collect();
-    let tensors: Vec<(&str, &QTensor)> = tensors
-        .iter()
-        .map(|(name, tensor)| (name.as_str(), tensor))
-        .collect();
+    let metadata = metadata.iter().map(|(key, value)| (key, value));
     let mut file =
         std::fs::File::create(path).map_err(|cause| Error::file("write", path, cause))?;
-    Ok(gguf_file::write(&mut file, &metadata, &tensors)?)
+    Ok(write_file(&mut file, metadata, &tensors)?)
 }
 
 #[test]
