@@ -32,7 +32,7 @@ use crate::reports::results::{Results, Training};
 use crate::runs::folder::RunFolder;
 use crate::runs::store::Store;
 use crate::runs::{atomic, manifest};
-use crate::settings::{MeasureSettings, StudySettings, TuneSettings};
+use crate::settings::{Extent, MeasureSettings, StudySettings, TuneSettings};
 use crate::{Error, Result};
 use assemble::Measured;
 use candle_core::Device;
@@ -96,7 +96,7 @@ fn run_over(
     let mut inputs = manifest::inputs(settings)?;
     inputs.insert("base".into(), located.sha256.clone());
     let mut folder = RunFolder::open(settings, inputs)?;
-    if folder.finished() && !settings.kept_only {
+    if folder.finished() && settings.extent == Extent::Whole {
         listener.on(Event::Note {
             message: format!("this study is finished: {}", folder.path().display()),
         });
@@ -117,6 +117,7 @@ fn run_over(
         name: "development",
         suites: measuring::suites(settings, 0)?,
         seeds: settings.seeds.len(),
+        kept_only: settings.extent != Extent::Whole,
     };
     listener.on(Event::Note {
         message: assemble::plan(settings, &part.suites),
@@ -212,7 +213,7 @@ fn run_over(
         frontier.write(settings, &folder)?;
     }
     atomic::write(&folder.results(), results.to_json()?.as_bytes())?;
-    if !settings.kept_only {
+    if settings.extent == Extent::Whole {
         folder.finish()?;
     }
     Ok(StudyOutcome {

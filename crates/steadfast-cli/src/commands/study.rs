@@ -11,7 +11,7 @@ use steadfast::evaluation::Axis;
 use steadfast::evaluation::judge::cases::JUDGED;
 use steadfast::reports::frontier::{Estimate, Frontier, Point};
 use steadfast::reports::results::Results;
-use steadfast::settings::{Overrides, Preset, recipe};
+use steadfast::settings::{Extent, Overrides, Preset, recipe};
 
 /// The flags of `study`.
 #[derive(Args, Debug)]
@@ -31,6 +31,9 @@ pub struct Arguments {
     /// Train each arm under this seed alone
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
+    /// Train no more settings: choose the finalists among those whose scores are kept, measure them
+    #[arg(long, conflicts_with = "kept")]
+    finalists: bool,
     /// Report from the scores that the recipe keeps; train and measure nothing
     #[arg(long)]
     kept: bool,
@@ -66,7 +69,11 @@ pub fn run(arguments: Arguments, global: Global) -> Result<()> {
         preset: arguments.preset.map(Preset::from),
         runs: arguments.runs,
         seed: arguments.seed,
-        kept_only: arguments.kept,
+        extent: match (arguments.finalists, arguments.kept) {
+            (true, _) => Extent::Finalists,
+            (_, true) => Extent::Kept,
+            _ => Extent::Whole,
+        },
     };
     let settings = recipe::read(arguments.recipe.as_deref(), &overrides)?;
     explain_interrupt(if settings.hosted.is_empty() {

@@ -99,6 +99,19 @@ fn a_study_is_reported_again_from_its_kept_scores_alone() {
     assert!(partly.contains("not run: test: ours"), "{partly}");
     assert!(!partly.contains("candidate against yardstick"), "{partly}");
 
+    // Cut short: the finalists out of what stands, trained and measured anew; the rest is listed.
+    let whole_change = "scores/development/lora-seed-0.jsonl.gz";
+    std::fs::remove_file(folder.path().join(whole_change)).expect("kept");
+    let finals = folder.run(&["study", "recipe.toml", "--quiet", "--finalists"]);
+    assert!(finals.contains("exit code: 0"), "{finals}");
+    assert!(finals.contains("not run: lora\n"), "{finals}");
+    assert!(!folder.path().join(whole_change).exists(), "{finals}");
+    let on_test = |said: &str| {
+        let from = said.find("on test items").expect("a table");
+        said[from..said.find("\nnot run").or(said.find("\nreport ")).expect("an end")].to_owned()
+    };
+    assert_eq!(on_test(&finals), on_test(&said), "training again gives the same bits");
+
     // Other items are another measurement, never taken for this one.
     let recipe = RECIPE.replace("limit = 3", "limit = 2");
     std::fs::write(folder.path().join("recipe.toml"), recipe).expect("a file");

@@ -191,14 +191,14 @@ pub fn list(runs: &Path) -> Result<Vec<Summary>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::settings::{Overrides, recipe};
+    use crate::settings::{Extent, Overrides, recipe};
 
     fn settings(runs: &Path, seed: u64) -> StudySettings {
         let overrides = Overrides {
             preset: None,
             runs: Some(runs.to_path_buf()),
             seed: Some(seed),
-            kept_only: false,
+            extent: Extent::Whole,
         };
         recipe::read(None, &overrides).expect("the shipped recipe")
     }

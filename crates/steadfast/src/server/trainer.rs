@@ -8,7 +8,7 @@ use crate::events::{Event, Listener};
 use crate::models::Adapter;
 use crate::runs::folder::arm_folder;
 use crate::settings::{
-    GenerationSettings, Preset, StudySettings, TuneFlags, TuneSettings, shipped_suites,
+    Extent, GenerationSettings, Preset, StudySettings, TuneFlags, TuneSettings, shipped_suites,
 };
 use crate::study::budget::WITHIN_BUDGET;
 use crate::study::{self, measuring};
@@ -278,7 +278,7 @@ fn study_of(house: &House, kept: &Kept, job: &Job) -> Result<StudySettings> {
         finalists: None,
         judge: None,
         keep: None,
-        kept_only: false,
+        extent: Extent::Whole,
     })
 }
 

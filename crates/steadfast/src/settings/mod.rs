@@ -29,7 +29,7 @@ pub use presets::Preset;
 pub use recipe::{Overrides, shipped_suites};
 pub use serve::{Limits, ServeFlags, ServeSettings};
 pub use study::{
-    DataSettings, DataSource, FinalistSettings, GenerationSettings, RetainSettings, Split,
+    DataSettings, DataSource, Extent, FinalistSettings, GenerationSettings, RetainSettings, Split,
     StudySettings, SuiteSettings,
 };
 pub use tune::{TuneFlags, TuneSettings};

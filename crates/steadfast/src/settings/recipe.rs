@@ -7,7 +7,7 @@ use super::arm::{
 use super::device::TrainingDevice;
 use super::hosted::HostedArm;
 use super::presets::{Preset, Scale};
-use super::study::{DataSettings, DataSource, StudySettings};
+use super::study::{DataSettings, DataSource, Extent, StudySettings};
 use super::suggest;
 use super::table::{Bounds, Section, Source};
 use crate::{Error, Result};
@@ -36,8 +36,8 @@ pub struct Overrides {
     pub runs: Option<PathBuf>,
     /// `--seed`
     pub seed: Option<u64>,
-    /// `--kept`
-    pub kept_only: bool,
+    /// `--finalists`, `--kept`
+    pub extent: Extent,
 }
 
 /// Reads the recipe at `path`, or the shipped one.
@@ -94,7 +94,7 @@ pub fn parse(path: &Path, text: &str, overrides: &Overrides) -> Result<StudySett
         judge: judging::judge(&root),
         finalists: measuring::finalists(&root, &scale),
         keep: root.text("keep").map(PathBuf::from),
-        kept_only: overrides.kept_only,
+        extent: overrides.extent,
     };
     measuring::check_finalists(&root, &settings);
     hosted::check(&root, &settings);
@@ -494,7 +494,7 @@ mod tests {
                 preset: Some(preset),
                 runs: None,
                 seed: Some(7),
-                kept_only: false,
+                extent: Extent::Whole,
             };
             let settings = read(None, &overrides).expect("the shipped recipe");
             assert_eq!(settings.preset, preset);

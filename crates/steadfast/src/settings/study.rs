@@ -162,9 +162,21 @@ pub struct StudySettings {
     /// The folder of kept scores. No part of the run's identity.
     #[serde(skip)]
     pub keep: Option<PathBuf>,
-    /// Report from kept scores, train and measure nothing. No part of the run's identity.
+    /// How much of it is done now. No part of the run's identity.
     #[serde(skip)]
-    pub kept_only: bool,
+    pub extent: Extent,
+}
+
+/// How much of a study is done now.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Extent {
+    /// All of it.
+    #[default]
+    Whole,
+    /// The finalists, chosen among the settings whose scores are kept.
+    Finalists,
+    /// Nothing: it is reported from kept scores.
+    Kept,
 }
 
 impl StudySettings {

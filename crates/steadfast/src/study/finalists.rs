@@ -15,7 +15,7 @@ use crate::events::Event;
 use crate::reports::frontier::{
     Choice, Estimate, Frontier, Headline, Point, Rule, SCHEMA, Target, Verdict,
 };
-use crate::settings::{Role, StudySettings};
+use crate::settings::{Extent, Role, StudySettings};
 use crate::{Error, Result};
 use std::cell::OnceCell;
 use std::collections::BTreeMap;
@@ -43,6 +43,7 @@ pub fn run(
         name: "test",
         suites: measuring::limited(&asked.suites, None, 0)?,
         seeds: asked.seeds.len(),
+        kept_only: settings.extent == Extent::Kept,
     };
     let mut tested: Vec<Outcome<'_>> = Vec::new();
     let mut test_before = Vec::new();

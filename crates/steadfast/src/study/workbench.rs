@@ -33,6 +33,8 @@ pub struct Part {
     pub suites: Vec<Suite>,
     /// Seeds that arms are trained under.
     pub seeds: usize,
+    /// Whether kept scores are all there is: nothing is trained or measured for it.
+    pub kept_only: bool,
 }
 
 /// One trained and measured arm.
@@ -145,11 +147,13 @@ impl<'a> Workbench<'a> {
         if let Some(samples) = self.kept_before(part)? {
             return Ok(samples);
         }
-        if self.settings.kept_only {
+        if part.kept_only {
             return Err(
                 Error::user("no scores of the base are kept for these settings")
                     .field("keep")
-                    .hint("run the study without --kept: it measures the base first"),
+                    .hint(
+                        "run the study without --kept and --finalists: it measures the base first",
+                    ),
             );
         }
         measuring::preview(
@@ -165,7 +169,7 @@ impl<'a> Workbench<'a> {
 
     /// As [`Workbench::before`]; `None` where none are kept and only those are asked for.
     pub fn before_if_any(&self, part: &Part) -> Result<Option<Vec<Sample>>> {
-        if self.settings.kept_only {
+        if part.kept_only {
             self.kept_before(part)
         } else {
             self.before(part).map(Some)
@@ -251,7 +255,7 @@ impl<'a> Workbench<'a> {
         trained: &OnceCell<Trained>,
     ) -> Result<Option<Outcome<'a>>> {
         let found = self.kept_outcome(arm, seed, scale, part)?;
-        if found.is_some() || self.settings.kept_only {
+        if found.is_some() || part.kept_only {
             return Ok(found);
         }
         let trained = self.trained(trained, arm, seed)?;

@@ -5,7 +5,8 @@ use crate::evaluation::{Axis, suites as known};
 use crate::settings::arm::Role;
 use crate::settings::presets::Scale;
 use crate::settings::study::{
-    FinalistSettings, GenerationSettings, RetainSettings, Split, StudySettings, SuiteSettings,
+    Extent, FinalistSettings, GenerationSettings, RetainSettings, Split, StudySettings,
+    SuiteSettings,
 };
 use crate::settings::table::{Bounds, Section};
 use std::collections::{BTreeMap, BTreeSet};
@@ -164,11 +165,25 @@ pub(super) fn check_finalists(root: &Section<'_, '_>, settings: &StudySettings) 
             }
         }
     }
-    if settings.kept_only && settings.keep.is_none() {
+    let flag = match settings.extent {
+        Extent::Whole => None,
+        Extent::Finalists => Some("--finalists chooses among"),
+        Extent::Kept => Some("--kept reports from"),
+    };
+    if let Some(flag) = flag
+        && settings.keep.is_none()
+    {
         root.mistake(
             "keep",
-            "--kept reports from kept scores, and the recipe keeps none".to_owned(),
+            format!("{flag} kept scores, and the recipe keeps none"),
             "name a folder, such as: keep = \"scores\"",
+        );
+    }
+    if settings.extent == Extent::Finalists && settings.finalists.is_none() {
+        root.mistake(
+            "finalists",
+            "--finalists measures them, and the recipe asks for none".to_owned(),
+            "add a table [finalists], as recipes/frontier.toml has it",
         );
     }
     if settings.finalists.is_some() {
