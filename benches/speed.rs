@@ -183,6 +183,7 @@ fn trained(model: &LanguageModel, work: &Training) -> Outcome<Value> {
             folder: &work.folder,
             run: "speed",
             resume: false,
+            group: &steadfast::group::Alone,
         },
         method.as_mut(),
         &listener,

@@ -1,22 +1,42 @@
 //! Errors as people read them, and as exit codes.
 
 use anstyle::{AnsiColor, Style};
-use std::process::ExitCode;
 use steadfast::Error;
-use steadfast::error::Class;
+use steadfast::error::{Class, Place};
 
 const RED: Style = AnsiColor::Red.on_default().bold();
 const BLUE: Style = AnsiColor::Blue.on_default();
 const GREEN: Style = AnsiColor::Green.on_default();
 
 /// The exit code of each class.
-pub fn exit_code(class: Class) -> ExitCode {
-    ExitCode::from(match class {
+pub fn exit_code(class: Class) -> u8 {
+    match class {
         Class::User => 1,
         Class::Outside => 3,
         Class::Budget => 4,
         Class::Bug => 101,
-    })
+    }
+}
+
+/// Prints an error as one line of a log.
+pub fn log(error: &Error) {
+    for one in std::iter::once(error).chain(&error.others) {
+        let mut causes = Vec::new();
+        let mut source = std::error::Error::source(one);
+        while let Some(cause) = source {
+            causes.push(without_backtrace(&cause.to_string()).to_owned());
+            source = cause.source();
+        }
+        let document = serde_json::json!({
+            "event": "error",
+            "class": one.class.name(),
+            "message": one.message,
+            "place": (one.place != Place::default()).then(|| one.place.to_string()),
+            "causes": causes,
+            "hint": one.hint,
+        });
+        anstream::eprintln!("{document}");
+    }
 }
 
 /// Prints an error with its place, causes and hint, and then all that were found with it.

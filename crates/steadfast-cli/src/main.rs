@@ -7,9 +7,18 @@ mod judging;
 mod machine;
 mod measurements;
 mod output;
+mod processes;
 mod progress;
 
+use arguments::LogFormat;
+use processes::Processes;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
+use std::time::Duration;
+use steadfast::Error;
+use steadfast::error::Class;
+
+const LEADER_SPEAKS_FIRST: Duration = Duration::from_secs(1);
 
 /// The engine frees and takes large buffers at every step; glibc's allocator gives each back to the
 /// kernel and pays for the page faults again.
@@ -22,11 +31,32 @@ fn main() -> ExitCode {
         Ok(arguments) => arguments,
         Err(code) => return code,
     };
-    match commands::run(arguments) {
-        Ok(()) => ExitCode::SUCCESS,
+    let log = arguments.global.log_format;
+    let say = |error: &Error| match log {
+        LogFormat::Text => errors::print(error),
+        LogFormat::Json => errors::log(error),
+    };
+    let processes = match Processes::join() {
+        Ok(processes) => processes,
         Err(error) => {
-            errors::print(&error);
-            errors::exit_code(error.class)
+            say(&error);
+            return ExitCode::from(errors::exit_code(error.class));
         }
+    };
+    let group = processes.group();
+    let ran = catch_unwind(AssertUnwindSafe(|| commands::run(arguments, group)));
+    match ran {
+        Ok(Ok(())) => ExitCode::SUCCESS,
+        Ok(Err(error)) => {
+            if !group.leads() {
+                // Where all fail alike the leader says so, and ends the others before they repeat it.
+                std::thread::sleep(LEADER_SPEAKS_FIRST);
+                anstream::eprintln!("process {} of {}:", group.rank(), group.size());
+            }
+            say(&error);
+            processes.fail(errors::exit_code(error.class))
+        }
+        // The hook has said what happened.
+        Err(_) => processes.fail(errors::exit_code(Class::Bug)),
     }
 }

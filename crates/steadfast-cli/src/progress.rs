@@ -1,7 +1,7 @@
 //! The library's events on stderr: a bar with rate and time left on a terminal, occasional lines
 //! without one, warnings alone when quiet.
 
-use crate::arguments::Global;
+use crate::arguments::{Global, LogFormat};
 use anstyle::{AnsiColor, Style};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::io::IsTerminal;
@@ -22,6 +22,7 @@ const BETWEEN_LINES: Duration = Duration::from_secs(30);
 #[derive(Debug)]
 pub struct Progress {
     quiet: bool,
+    log: LogFormat,
     terminal: bool,
     agreed: bool,
     stage: Mutex<Stage>,
@@ -44,6 +45,7 @@ impl Progress {
         let now = Instant::now();
         Self {
             quiet: global.quiet,
+            log: global.log_format,
             terminal: std::io::stderr().is_terminal(),
             agreed: false,
             stage: Mutex::new(Stage {
@@ -120,6 +122,19 @@ impl Progress {
         );
     }
 
+    /// One JSON document a line. How far a stage is comes now and then, as it does in text.
+    fn log(&self, stage: &mut Stage, event: &Event) {
+        if let Event::StageAdvanced { .. } = event {
+            if stage.last_line.elapsed() < BETWEEN_LINES {
+                return;
+            }
+            stage.last_line = Instant::now();
+        }
+        if !self.quiet || matches!(event, Event::Warning { .. }) {
+            anstream::eprintln!("{}", event.log_line());
+        }
+    }
+
     /// One line that stays, above the bar if there is one.
     fn line(&self, bar: Option<&ProgressBar>, text: &str) {
         if self.quiet {
@@ -173,6 +188,9 @@ impl Listener for Progress {
             Err(poisoned) => poisoned.into_inner(),
         };
         let stage = &mut *stage;
+        if self.log == LogFormat::Json {
+            return self.log(stage, &event);
+        }
         match event {
             Event::StageStarted {
                 stage: name,

@@ -19,6 +19,18 @@ pub enum Class {
     Bug,
 }
 
+impl Class {
+    /// Its name in logs.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::User => "user",
+            Self::Outside => "outside",
+            Self::Budget => "budget",
+            Self::Bug => "bug",
+        }
+    }
+}
+
 /// Where in the user's input the mistake stands.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Place {

@@ -69,6 +69,21 @@ pub enum Event {
     Note { message: String },
 }
 
+impl Event {
+    /// The event as one JSON document on one line, with the time (RFC 3339, UTC): a line of a log.
+    pub fn log_line(&self) -> String {
+        #[derive(Serialize)]
+        struct Line<'a> {
+            time: String,
+            #[serde(flatten)]
+            event: &'a Event,
+        }
+        let time = jiff::Timestamp::now().to_string();
+        // An event is numbers and text, which always have a JSON form.
+        serde_json::to_string(&Line { time, event: self }).unwrap_or_default()
+    }
+}
+
 /// Who listens. Called from one thread at a time.
 pub trait Listener: Sync {
     /// Takes one event. Must not block for long: the work waits.

@@ -15,6 +15,7 @@ pub mod digest;
 pub mod error;
 pub mod evaluation;
 pub mod events;
+pub mod group;
 pub mod methods;
 pub mod models;
 pub mod providers;

@@ -18,8 +18,10 @@ use crate::evaluation::hosted::HostedSubject;
 use crate::evaluation::items::Suite;
 use crate::evaluation::judge::Session;
 use crate::evaluation::measurement::{Measurement, Sample};
+use crate::evaluation::shared::SharedSubject;
 use crate::evaluation::subject::LocalSubject;
 use crate::events::{Event, Listener};
+use crate::group::Group;
 use crate::models::resolve::Located;
 use crate::models::{Adapter, LanguageModel, resolve};
 use crate::providers::Name;
@@ -240,9 +242,13 @@ fn within_budget(settings: &StudySettings, folder: &RunFolder) -> Result<()> {
     Error::all(refusals)
 }
 
-/// Trains one arm.
-pub fn tune(settings: &TuneSettings, listener: &dyn Listener) -> Result<TuneOutcome> {
-    let located = resolve::locate(settings.base.as_deref(), listener)?;
+/// Trains one arm, together with the other processes of the group.
+pub fn tune(
+    settings: &TuneSettings,
+    group: &dyn Group,
+    listener: &dyn Listener,
+) -> Result<TuneOutcome> {
+    let located = group.leader_first(|| resolve::locate(settings.base.as_deref(), listener))?;
     let base = LanguageModel::load_within(
         &located,
         settings.memory_limit,
@@ -250,15 +256,20 @@ pub fn tune(settings: &TuneSettings, listener: &dyn Listener) -> Result<TuneOutc
         &Device::Cpu,
         listener,
     )?;
-    let store = Store::new(settings.output.join("store"));
-    std::fs::create_dir_all(&settings.output)
-        .map_err(|cause| Error::file("create", &settings.output, cause))?;
+    group.told(|| {
+        std::fs::create_dir_all(&settings.output)
+            .map_err(|cause| Error::file("create", &settings.output, cause))
+    })?;
     let conversations = data::read(&settings.data, &base, settings.seed)?;
     let arms = std::slice::from_ref(&settings.arm);
     let retained = arm::needs_retained(arms)
-        .then(|| replies::retain_set(&base, &settings.retain, &store, listener))
+        .then(|| {
+            // Written by one process: a sample of text depends on its place among the others.
+            let store = Store::new(settings.output.join("store"));
+            group.told(|| replies::retain_set(&base, &settings.retain, &store, listener))
+        })
         .transpose()?;
-    if listener.stopped() {
+    if group.any(listener.stopped())? {
         return Err(Error::stopped());
     }
     let accelerated = arm::accelerated(&base, settings.device)?;
@@ -274,9 +285,10 @@ pub fn tune(settings: &TuneSettings, listener: &dyn Listener) -> Result<TuneOutc
         folder: &settings.output,
         adapter: &settings.output,
         resume: settings.resume,
+        group,
         listener,
     })?;
-    Card {
+    let card = Card {
         base: &base.located.id,
         arm: &settings.arm,
         scale: 1.0,
@@ -284,25 +296,39 @@ pub fn tune(settings: &TuneSettings, listener: &dyn Listener) -> Result<TuneOutc
         data: &settings.data,
         training: &trained.training,
         measured: None,
+    };
+    if group.leads() {
+        card.write(&trained.adapter)?;
     }
-    .write(&trained.adapter)?;
     Ok(TuneOutcome {
         adapter: trained.adapter,
         training: trained.training,
     })
 }
 
-/// Measures one model on some suites.
-pub fn measure(settings: &MeasureSettings, listener: &dyn Listener) -> Result<Measurement> {
+/// Measures one model on some suites; the processes of the group share the items. The judge is asked by
+/// the leader alone.
+pub fn measure(
+    settings: &MeasureSettings,
+    group: &dyn Group,
+    listener: &dyn Listener,
+) -> Result<Measurement> {
     if let Some((provider, model)) = settings.model.as_deref().and_then(Name::of_model) {
+        if !group.alone() {
+            return Err(
+                Error::user("a model elsewhere is asked by one process, not by several")
+                    .hint("run measure without mpirun"),
+            );
+        }
         return measure_hosted(settings, provider, model, listener);
     }
     let suites = measuring::limited(&settings.suites, settings.limit, settings.seed)?;
     let adapter = settings.adapter.as_deref().map(Adapter::read).transpose()?;
-    let located = resolve::locate(settings.model.as_deref(), listener)?;
+    let located = group.leader_first(|| resolve::locate(settings.model.as_deref(), listener))?;
     let judge = settings
         .judge
         .as_ref()
+        .filter(|_| group.leads())
         .map(|judge| Session::open(judge, Some(&located), listener))
         .transpose()?;
     let base = LanguageModel::load(&located, &Device::Cpu)?;
@@ -314,7 +340,11 @@ pub fn measure(settings: &MeasureSettings, listener: &dyn Listener) -> Result<Me
         adapter: adapter.as_ref(),
         batch: measuring::BATCH,
     };
-    let samples = measuring::fresh(&subject, &suites, settings.max_tokens, listener)?;
+    let shared = SharedSubject {
+        subject: &subject,
+        group,
+    };
+    let samples = measuring::fresh(&shared, &suites, settings.max_tokens, listener)?;
     let named = settings
         .adapter
         .as_ref()

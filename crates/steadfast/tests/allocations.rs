@@ -61,6 +61,7 @@ fn a_step_allocates_little_and_leaves_nothing() -> steadfast::Result<()> {
             folder: folder.path(),
             run: "allocations",
             resume: false,
+            group: &steadfast::group::Alone,
         },
         &mut method,
         &listener,

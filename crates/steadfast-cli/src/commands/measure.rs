@@ -7,6 +7,8 @@ use crate::progress::Progress;
 use clap::Args;
 use std::path::PathBuf;
 use steadfast::Result;
+use steadfast::events::{Listener, Silent};
+use steadfast::group::Group;
 use steadfast::settings::{MeasureFlags, MeasureSettings};
 
 /// The flags of `measure`.
@@ -40,7 +42,7 @@ pub struct Arguments {
 }
 
 /// Measures one model.
-pub fn run(arguments: Arguments, global: Global) -> Result<()> {
+pub fn run(arguments: Arguments, global: Global, group: &dyn Group) -> Result<()> {
     let settings = MeasureSettings::new(MeasureFlags {
         model: arguments.model,
         adapter: arguments.adapter,
@@ -50,7 +52,12 @@ pub fn run(arguments: Arguments, global: Global) -> Result<()> {
         seed: arguments.seed,
         judge: arguments.judge.flags(),
     })?;
-    let measurement = steadfast::study::measure(&settings, &Progress::new(global))?;
+    let progress = Progress::new(global);
+    let listener: &dyn Listener = if group.leads() { &progress } else { &Silent };
+    let measurement = steadfast::study::measure(&settings, group, listener)?;
+    if !group.leads() {
+        return Ok(());
+    }
     if global.json {
         return output::json(&measurement);
     }
@@ -58,8 +65,12 @@ pub fn run(arguments: Arguments, global: Global) -> Result<()> {
     for (name, metric) in &measurement.metrics {
         table.row(vec![
             name.clone(),
-            format!("{:.2}", metric.value),
-            format!("{:.2} … {:.2}", metric.ci95[0], metric.ci95[1]),
+            metric
+                .value
+                .map_or("–".into(), |value| format!("{value:.2}")),
+            metric
+                .ci95
+                .map_or("–".into(), |[low, high]| format!("{low:.2} … {high:.2}")),
             metric.n.to_string(),
             metric.unscored.to_string(),
         ]);

@@ -5,10 +5,11 @@ use crate::commands::{
     chat, compare, completions, data, doctor, export, gate, judge, measure, models, plan, runs,
     serve, study, tune,
 };
+use steadfast::group::Group;
 use steadfast::{Error, Result};
 
-/// Runs one command.
-pub fn run(arguments: Arguments) -> Result<()> {
+/// Runs one command, together with the other processes of the group.
+pub fn run(arguments: Arguments, group: &dyn Group) -> Result<()> {
     let global = arguments.global;
     if let Some(threads) = global.threads {
         // All products run on rayon's global pool, so its size bounds every library beneath.
@@ -17,10 +18,16 @@ pub fn run(arguments: Arguments) -> Result<()> {
             .build_global()
             .map_err(|cause| Error::outside("cannot start the threads").because(cause))?;
     }
+    if !group.alone() && !matches!(arguments.command, Command::Tune(_) | Command::Measure(_)) {
+        return Err(
+            Error::user("only tune and measure run in several processes")
+                .hint("start this command without mpirun"),
+        );
+    }
     match arguments.command {
         Command::Study(arguments) => study::run(arguments, global),
-        Command::Tune(arguments) => tune::run(arguments, global),
-        Command::Measure(arguments) => measure::run(arguments, global),
+        Command::Tune(arguments) => tune::run(arguments, global, group),
+        Command::Measure(arguments) => measure::run(arguments, global, group),
         Command::Compare(arguments) => compare::run(&arguments, global),
         Command::Gate(arguments) => gate::run(&arguments, global),
         Command::Chat(arguments) => chat::run(&arguments, global),

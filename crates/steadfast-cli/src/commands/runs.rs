@@ -1,5 +1,6 @@
 //! `steadfast runs`
 
+use super::{runs_clean, runs_compare, runs_show};
 use crate::arguments::Global;
 use crate::output::{self, Table};
 use clap::{Args, Subcommand};
@@ -12,18 +13,34 @@ use steadfast::runs::folder;
 /// The flags of `runs`.
 #[derive(Args, Debug)]
 #[command(
-    after_help = "Examples:\n  steadfast runs --runs runs\n  steadfast runs cancel runs/hotel-quick-0123456789/arms/openai-seed0"
+    after_help = "Examples:\n  steadfast runs --runs runs\n  steadfast runs show hotel-quick\n  \
+        steadfast runs compare hotel-quick-0123 hotel-quick-4567\n  \
+        steadfast runs clean --unfinished --older-than 30\n  \
+        steadfast runs cancel runs/hotel-quick-0123456789/arms/openai-seed0"
 )]
 pub struct Arguments {
     #[command(subcommand)]
     command: Option<Command>,
     /// The folder of run folders
-    #[arg(long, value_name = "DIR", default_value = "runs")]
+    #[arg(long, value_name = "DIR", default_value = "runs", global = true)]
     runs: PathBuf,
 }
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// What one run was asked, where it stands, and what it found
+    Show {
+        /// Its id, the beginning of it, or its folder
+        run: String,
+    },
+    /// What several runs found, side by side
+    Compare {
+        /// Ids, their beginnings, or folders
+        #[arg(required = true, num_args = 2..)]
+        runs_named: Vec<String>,
+    },
+    /// Remove runs, after asking; never one that is running
+    Clean(runs_clean::Arguments),
     /// Cancel the job that trains an arm elsewhere
     Cancel {
         /// The arm's folder, which holds job.json
@@ -37,11 +54,15 @@ struct Cancelled {
     state: String,
 }
 
-/// Lists the runs, the newest first, or cancels a job of one.
+/// Lists the runs, the newest first, or does what the subcommand says.
 pub fn run(arguments: &Arguments, global: Global) -> Result<()> {
+    let runs = &arguments.runs;
     match &arguments.command {
+        Some(Command::Show { run }) => runs_show::run(runs, run, global),
+        Some(Command::Compare { runs_named }) => runs_compare::run(runs, runs_named, global),
+        Some(Command::Clean(arguments)) => runs_clean::run(runs, arguments, global),
         Some(Command::Cancel { folder }) => cancel(folder, global),
-        None => list(arguments, global),
+        None => list(runs, global),
     }
 }
 
@@ -53,26 +74,22 @@ fn cancel(folder: &Path, global: Global) -> Result<()> {
     output::write(&format!("{job} is {state}\n"))
 }
 
-fn list(arguments: &Arguments, global: Global) -> Result<()> {
-    let runs = folder::list(&arguments.runs)?;
+fn list(folder: &Path, global: Global) -> Result<()> {
+    let runs = folder::list(folder)?;
     if global.json {
         return output::json(&runs);
     }
     if runs.is_empty() && !global.quiet {
         anstream::eprintln!(
             "no runs in {}\nhint: steadfast study makes one",
-            arguments.runs.display()
+            folder.display()
         );
         return Ok(());
     }
     let mut table = Table::new(&["run", "created", "state"]);
     for run in runs {
-        let state = if run.finished.is_some() {
-            "finished"
-        } else {
-            "unfinished"
-        };
-        table.row(vec![run.id, run.created, state.to_owned()]);
+        let state = run.state.name().to_owned();
+        table.row(vec![run.id, run.created, state]);
     }
     output::write(&table.render())
 }

@@ -100,7 +100,8 @@ pub fn run(arguments: Arguments, global: Global) -> Result<()> {
     outcome.within_budget
 }
 
-fn table(results: &Results) -> Table {
+/// Each arm's axes, before and after.
+pub fn table(results: &Results) -> Table {
     let mut table = Table::new(&[&["arm", "axis"], &output::CHANGE[..]].concat());
     for arm in &results.arms {
         for axis in Axis::ALL {

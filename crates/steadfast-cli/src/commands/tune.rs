@@ -8,6 +8,8 @@ use clap::Args;
 use serde::Serialize;
 use std::path::{Path, PathBuf};
 use steadfast::Result;
+use steadfast::events::{Listener, Silent};
+use steadfast::group::Group;
 use steadfast::reports::results::Training;
 use steadfast::settings::{TuneFlags, TuneSettings};
 
@@ -69,7 +71,7 @@ struct Answer<'a> {
 }
 
 /// Trains one arm.
-pub fn run(arguments: Arguments, global: Global) -> Result<()> {
+pub fn run(arguments: Arguments, global: Global, group: &dyn Group) -> Result<()> {
     let settings = TuneSettings::new(TuneFlags {
         base: arguments.base,
         data: arguments.data,
@@ -87,7 +89,12 @@ pub fn run(arguments: Arguments, global: Global) -> Result<()> {
         memory_limit: arguments.memory_limit,
     })?;
     explain_interrupt("add --resume to go on from the last checkpoint");
-    let outcome = steadfast::study::tune(&settings, &Progress::new(global))?;
+    let progress = Progress::new(global);
+    let listener: &dyn Listener = if group.leads() { &progress } else { &Silent };
+    let outcome = steadfast::study::tune(&settings, group, listener)?;
+    if !group.leads() {
+        return Ok(());
+    }
     let training = &outcome.training;
     if global.json {
         return output::json(&Answer {

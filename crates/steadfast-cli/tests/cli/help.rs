@@ -4,7 +4,7 @@ use crate::support::Folder;
 
 #[test]
 fn help() {
-    let commands: [&[&str]; 20] = [
+    let commands: [&[&str]; 23] = [
         &[],
         &["study"],
         &["tune"],
@@ -20,6 +20,9 @@ fn help() {
         &["models"],
         &["plan"],
         &["runs"],
+        &["runs", "show"],
+        &["runs", "compare"],
+        &["runs", "clean"],
         &["doctor"],
         &["completions"],
         &["data", "simulate"],

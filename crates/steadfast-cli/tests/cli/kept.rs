@@ -108,9 +108,17 @@ fn a_study_is_reported_again_from_its_kept_scores_alone() {
     assert!(!folder.path().join(whole_change).exists(), "{finals}");
     let on_test = |said: &str| {
         let from = said.find("on test items").expect("a table");
-        said[from..said.find("\nnot run").or(said.find("\nreport ")).expect("an end")].to_owned()
+        said[from..said
+            .find("\nnot run")
+            .or(said.find("\nreport "))
+            .expect("an end")]
+            .to_owned()
     };
-    assert_eq!(on_test(&finals), on_test(&said), "training again gives the same bits");
+    assert_eq!(
+        on_test(&finals),
+        on_test(&said),
+        "training again gives the same bits"
+    );
 
     // Other items are another measurement, never taken for this one.
     let recipe = RECIPE.replace("limit = 3", "limit = 2");

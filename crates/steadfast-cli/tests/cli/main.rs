@@ -10,5 +10,7 @@ mod kept;
 mod memory;
 mod mistakes;
 mod plan;
+mod runs;
 mod serve;
 mod support;
+mod tutorial;

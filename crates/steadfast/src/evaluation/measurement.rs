@@ -38,10 +38,10 @@ pub struct Sample {
 /// One metric of one suite over its items. Shares are in points (0 to 100); `*nll` and `*margin` are nats a token.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Metric {
-    /// The mean over scored items.
-    pub value: f64,
-    /// 95% confidence interval, clustered bootstrap.
-    pub ci95: [f64; 2],
+    /// The mean over scored items; `null` where there is none.
+    pub value: Option<f64>,
+    /// 95% confidence interval, clustered bootstrap; `null` with the value.
+    pub ci95: Option<[f64; 2]>,
     /// Items scored.
     pub n: usize,
     /// Items that could not be scored.
@@ -143,7 +143,7 @@ impl Counted {
 impl Measurement {
     /// Aggregates the samples of one model. `seed` is that of the bootstrap.
     ///
-    /// A metric none of whose items could be scored stands with `n` 0 and value 0; an axis without a
+    /// A metric none of whose items could be scored stands with `n` 0 and no value; an axis without a
     /// scored item is left out, so that nothing can be read into it.
     pub fn new(model: &str, adapter: Option<String>, samples: Vec<Sample>, seed: u64) -> Self {
         let paired: Vec<&Sample> = samples.iter().collect();
@@ -151,10 +151,11 @@ impl Measurement {
             .into_iter()
             .map(|(counted, column)| {
                 let strata = column.strata(&counted, |pair| pair.after);
+                let n = column.scored();
                 let metric = Metric {
-                    value: statistics::stratified_mean(&strata),
-                    ci95: statistics::stratified_interval(&strata, seed),
-                    n: column.scored(),
+                    value: (n > 0).then(|| statistics::stratified_mean(&strata)),
+                    ci95: (n > 0).then(|| statistics::stratified_interval(&strata, seed)),
+                    n,
                     unscored: column.unscored,
                 };
                 (counted.name(), metric)

@@ -13,6 +13,7 @@ pub mod safety;
 pub mod scorers;
 #[cfg(test)]
 mod scripted;
+pub mod shared;
 pub mod statistics;
 pub mod subject;
 pub mod suites;

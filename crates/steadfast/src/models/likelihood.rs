@@ -8,6 +8,7 @@ use super::decoder::Cache;
 use super::{Adapter, Decoder, LanguageModel};
 use crate::conversations::packing::Target;
 use crate::{Error, Result};
+use serde::{Deserialize, Serialize};
 
 /// Rows of one pass; longer requests make a pass of their own.
 const ROWS: usize = 2048;
@@ -22,7 +23,7 @@ pub struct LikelihoodRequest {
 }
 
 /// What the model makes of one continuation.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Likelihood {
     /// Sum of log-probabilities, nats.
     pub log_probability: f64,

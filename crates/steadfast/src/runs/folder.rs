@@ -2,11 +2,10 @@
 //!
 //! ```text
 //! runs/<id>/manifest.json      what was asked for, and the digests of what was read
-//!           base/              the base's replies and scores, shared by all arms
-//!           retain/            retain text and moments
-//!           arms/<arm>-seed<N>/checkpoints/ · adapter/ · samples.jsonl; trained elsewhere: job.json
+//!           arms/<arm>-seed<N>/checkpoint-N/ · adapter/ · tensorboard/; trained elsewhere: job.json
 //!           store/             what models elsewhere said
-//!           results.json · report.html · figures/
+//!           samples.jsonl · results.json · report.html · figures/ · lm-eval/
+//! runs/store/                  the base's replies and all scores, shared by all runs
 //! ```
 
 use super::manifest::{self, Manifest};
@@ -15,6 +14,9 @@ use crate::{Error, Result};
 use std::collections::BTreeMap;
 use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
+
+/// What a process that works in the folder holds.
+const LOCK: &str = ".lock";
 
 /// A run folder that this process holds until it is dropped.
 #[derive(Debug)]
@@ -121,7 +123,7 @@ pub fn arm_folder(run: &Path, name: &str, seed: u64) -> PathBuf {
 
 /// Takes the folder for this process. The lock file stays, which tells nothing: only the lock counts.
 fn lock(folder: &Path) -> Result<File> {
-    let path = folder.join(".lock");
+    let path = folder.join(LOCK);
     let file = File::options()
         .create(true)
         .truncate(false)
@@ -144,6 +146,40 @@ fn lock(folder: &Path) -> Result<File> {
     }
 }
 
+/// Where a run stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum State {
+    /// A process works in its folder.
+    Running,
+    /// Nothing is left to do.
+    Finished,
+    /// It was stopped; the same command goes on with it.
+    Unfinished,
+}
+
+impl State {
+    /// As people read it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Running => "running",
+            Self::Finished => "finished",
+            Self::Unfinished => "unfinished",
+        }
+    }
+
+    fn of(folder: &Path, manifest: &Manifest) -> Self {
+        // Looked at without making a lock file: a list changes nothing.
+        let held = File::open(folder.join(LOCK))
+            .is_ok_and(|file| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)));
+        match manifest.finished {
+            _ if held => Self::Running,
+            Some(_) => Self::Finished,
+            None => Self::Unfinished,
+        }
+    }
+}
+
 /// One line of the list of runs.
 #[derive(Clone, Debug, PartialEq, serde::Serialize)]
 pub struct Summary {
@@ -155,8 +191,80 @@ pub struct Summary {
     pub created: String,
     /// When it was finished, if it is.
     pub finished: Option<String>,
+    /// Whether a process works on it.
+    pub state: State,
     /// The page to look at, if it is there.
     pub report: Option<PathBuf>,
+}
+
+impl Summary {
+    fn read(path: PathBuf) -> Result<Self> {
+        let manifest = Manifest::read(&path)?;
+        let report = path.join("report.html");
+        Ok(Self {
+            state: State::of(&path, &manifest),
+            id: manifest.id,
+            created: manifest.created,
+            finished: manifest.finished,
+            report: report.exists().then_some(report),
+            path,
+        })
+    }
+
+    /// Bytes of its files.
+    pub fn bytes(&self) -> u64 {
+        bytes_in(&self.path)
+    }
+}
+
+fn bytes_in(folder: &Path) -> u64 {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    entries
+        .filter_map(|entry| {
+            let found = entry.metadata().ok()?;
+            Some(if found.is_dir() {
+                bytes_in(&entry.path())
+            } else {
+                found.len()
+            })
+        })
+        .sum()
+}
+
+/// The run of this name in `runs`: its id, the beginning of only one id, or its folder.
+pub fn find(runs: &Path, name: &str) -> Result<Summary> {
+    let path = Path::new(name);
+    if path.join(manifest::FILE).exists() {
+        return Summary::read(path.to_owned());
+    }
+    let mut begun: Vec<Summary> = list(runs)?
+        .into_iter()
+        .filter(|run| run.id.starts_with(name))
+        .collect();
+    if let Some(exact) = begun.iter().position(|run| run.id == name) {
+        return Ok(begun.swap_remove(exact));
+    }
+    match begun.len() {
+        1 => Ok(begun.remove(0)),
+        0 => Err(Error::user(format!("no run is called {name}"))
+            .at(runs)
+            .hint("steadfast runs lists them; --runs names another folder")),
+        several => Err(Error::user(format!("{several} runs begin with {name}"))
+            .at(runs)
+            .hint("give more of the name")),
+    }
+}
+
+/// Removes a run with all that it holds.
+///
+/// # Errors
+/// A process works in it, or the disk refuses.
+pub fn remove(run: &Summary) -> Result<()> {
+    let _held = lock(&run.path)?;
+    // Out of the list by one rename, so that a kill leaves no half of a run that looks whole.
+    let aside = run.path.with_file_name(format!(".removed-{}", run.id));
+    fs::rename(&run.path, &aside).map_err(|cause| Error::file("remove", &run.path, cause))?;
+    fs::remove_dir_all(&aside).map_err(|cause| Error::file("remove", &aside, cause))
 }
 
 /// The runs in `runs`, the newest first. Folders without a manifest are none of ours and left out.
@@ -171,18 +279,12 @@ pub fn list(runs: &Path) -> Result<Vec<Summary>> {
         let path = entry
             .map_err(|cause| Error::file("read", runs, cause))?
             .path();
-        if !path.join(manifest::FILE).exists() {
-            continue;
+        let hidden = path
+            .file_name()
+            .is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
+        if !hidden && path.join(manifest::FILE).exists() {
+            found.push(Summary::read(path)?);
         }
-        let manifest = Manifest::read(&path)?;
-        let report = path.join("report.html");
-        found.push(Summary {
-            id: manifest.id,
-            created: manifest.created,
-            finished: manifest.finished,
-            report: report.exists().then_some(report),
-            path,
-        });
     }
     found.sort_by(|one, other| (&other.created, &other.id).cmp(&(&one.created, &one.id)));
     Ok(found)
@@ -247,6 +349,43 @@ mod tests {
         let _held = RunFolder::open(&settings, inputs("a")).expect("opens");
         let error = RunFolder::open(&settings, inputs("a")).expect_err("is locked");
         assert!(error.message.contains("another process"), "{error}");
+    }
+
+    #[test]
+    fn a_run_is_found_by_its_beginning_and_never_removed_while_it_runs() {
+        let runs = tempfile::tempdir().expect("a folder");
+        let held = RunFolder::open(&settings(runs.path(), 1), inputs("a")).expect("opens");
+        let other = RunFolder::open(&settings(runs.path(), 2), inputs("a")).expect("opens");
+        let (id, other_id) = (held.id().to_owned(), other.id().to_owned());
+        drop(other);
+        let states: BTreeMap<String, State> = list(runs.path())
+            .expect("lists")
+            .into_iter()
+            .map(|run| (run.id, run.state))
+            .collect();
+        assert_eq!(states[&id], State::Running);
+        assert_eq!(states[&other_id], State::Unfinished);
+
+        assert!(
+            find(runs.path(), "hotel")
+                .expect_err("two")
+                .message
+                .contains("2 runs")
+        );
+        assert!(find(runs.path(), "nothing").is_err());
+        let start = id.len() - 6;
+        let found = find(runs.path(), &id[..start]).expect("one begins so");
+        assert!(found.id == id && found.bytes() > 0);
+        assert!(
+            remove(&found)
+                .expect_err("runs")
+                .message
+                .contains("another process")
+        );
+        drop(held);
+        remove(&found).expect("removes");
+        assert_eq!(list(runs.path()).expect("lists").len(), 1);
+        assert!(!found.path.exists());
     }
 
     #[test]

@@ -4,6 +4,7 @@ use super::data::Conversations;
 use super::replies::OwnReply;
 use crate::digest;
 use crate::events::{Event, Listener};
+use crate::group::Group;
 use crate::methods::moments::{FirstTokens, Moments};
 use crate::methods::{Method, full, lora, null_space, spectrum};
 use crate::models::adapter::TENSOR_FILE;
@@ -57,6 +58,8 @@ pub struct Work<'a> {
     pub adapter: &'a Path,
     /// Go on from what is there.
     pub resume: bool,
+    /// Who trains; only the leader writes.
+    pub group: &'a dyn Group,
     /// Who listens.
     pub listener: &'a dyn Listener,
 }
@@ -73,6 +76,8 @@ pub struct TrainedArm {
     /// By layer.
     pub disturbance: Vec<LayerDisturbance>,
 }
+
+const RECORD: &str = "trained.json";
 
 /// `trained.json`: written last, so that an arm that has it is finished.
 #[derive(Serialize, Deserialize)]
@@ -147,11 +152,16 @@ pub fn engine<'a>(
 pub fn train(work: &Work<'_>) -> Result<TrainedArm> {
     let run = identity(work)?;
     let adapter = work.adapter.to_owned();
-    let record = work.folder.join("trained.json");
-    if work.resume
-        && let Some(found) = finished(&record, &adapter, &run, work.listener)
-    {
-        return Ok(found);
+    work.group.agree("base, data or setting", run.as_bytes())?;
+    if work.resume {
+        let found = work.group.told(|| Ok(finished(work, &run)))?;
+        if let Some(found) = found {
+            work.listener.on(Event::StageFinished {
+                stage: "training".into(),
+                reused: true,
+            });
+            return Ok(trained(found, adapter));
+        }
     }
     let mut method = method(work)?;
     let anchors = anchors(work)?;
@@ -165,13 +175,26 @@ pub fn train(work: &Work<'_>) -> Result<TrainedArm> {
         folder: work.folder,
         run: &run,
         resume: work.resume,
+        group: work.group,
     };
-    let board = TensorBoard::open(&work.folder.join("tensorboard"), work.listener)?;
-    let summary = run_loop(&task, method.as_mut(), &board)?;
+    let summary = if work.group.leads() {
+        let board = TensorBoard::open(&work.folder.join("tensorboard"), work.listener)?;
+        run_loop(&task, method.as_mut(), &board)?
+    } else {
+        run_loop(&task, method.as_mut(), work.listener)?
+    };
+    let record = work
+        .group
+        .told(|| write(work, method.as_ref(), summary, run))?;
+    Ok(trained(record, adapter))
+}
+
+/// The adapter, and last of all what training cost.
+fn write(work: &Work<'_>, method: &dyn Method, summary: Summary, run: String) -> Result<Record> {
     let located = &work.base.located;
     method
         .adapter()?
-        .write(&adapter, &located.id, located.revision.as_deref())?;
+        .write(work.adapter, &located.id, located.revision.as_deref())?;
     let disturbance = method
         .disturbance()?
         .into_iter()
@@ -184,17 +207,17 @@ pub fn train(work: &Work<'_>) -> Result<TrainedArm> {
         peak_memory_bytes: peak_memory_bytes(),
         seconds: summary.seconds,
     };
-    let record_of = Record {
+    let record = Record {
         run,
-        adapter_sha256: digest::of_file(&adapter.join(TENSOR_FILE))?,
+        adapter_sha256: digest::of_file(&work.adapter.join(TENSOR_FILE))?,
         training,
         disturbance,
         summary,
     };
-    let text = serde_json::to_string_pretty(&record_of)
+    let text = serde_json::to_string_pretty(&record)
         .map_err(|cause| Error::bug("a training record has no JSON form").because(cause))?;
-    atomic::write(&record, text.as_bytes())?;
-    Ok(trained(record_of, adapter))
+    atomic::write(&work.folder.join(RECORD), text.as_bytes())?;
+    Ok(record)
 }
 
 fn trained(record: Record, adapter: PathBuf) -> TrainedArm {
@@ -207,24 +230,12 @@ fn trained(record: Record, adapter: PathBuf) -> TrainedArm {
 }
 
 /// The finished arm on disk, if it is of this run and whole.
-fn finished(
-    record: &Path,
-    adapter: &Path,
-    run: &str,
-    listener: &dyn Listener,
-) -> Option<TrainedArm> {
-    let text = std::fs::read_to_string(record).ok()?;
+fn finished(work: &Work<'_>, run: &str) -> Option<Record> {
+    let text = std::fs::read_to_string(work.folder.join(RECORD)).ok()?;
     let record: Record = serde_json::from_str(&text).ok()?;
-    let whole = digest::of_file(&adapter.join(TENSOR_FILE))
+    let whole = digest::of_file(&work.adapter.join(TENSOR_FILE))
         .is_ok_and(|digest| digest == record.adapter_sha256);
-    if record.run != run || !whole {
-        return None;
-    }
-    listener.on(Event::StageFinished {
-        stage: "training".into(),
-        reused: true,
-    });
-    Some(trained(record, adapter.to_owned()))
+    (record.run == run && whole).then_some(record)
 }
 
 /// Digest of everything that decides what training ends with.

@@ -10,6 +10,7 @@ use crate::evaluation::items::Suite;
 use crate::evaluation::measurement::Sample;
 use crate::evaluation::suites;
 use crate::events::{Event, Listener};
+use crate::group::Alone;
 use crate::models::resolve::Located;
 use crate::models::{Adapter, LanguageModel};
 use crate::reports::card::Card;
@@ -203,6 +204,7 @@ impl<'a> Workbench<'a> {
             folder: &folder,
             adapter: &folder.join("adapter"),
             resume: true,
+            group: &Alone,
             listener: self.listener,
         })?;
         // Until it is measured; a study that is stopped before that leaves a card too.

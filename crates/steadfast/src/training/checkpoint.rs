@@ -7,6 +7,7 @@
 use super::optimizer::AdamW;
 use crate::digest;
 use crate::events::{Event, Listener};
+use crate::group::Group;
 use crate::methods::Parameters;
 use crate::runs::atomic;
 use crate::{Error, Result};
@@ -48,6 +49,12 @@ struct State {
     progress: Progress,
 }
 
+/// What a checkpoint is on disk.
+struct Files {
+    state: String,
+    tensors: Vec<u8>,
+}
+
 /// All that a step depends on.
 #[derive(Clone, Debug)]
 pub struct Checkpoint {
@@ -62,6 +69,36 @@ pub struct Checkpoint {
 }
 
 impl Checkpoint {
+    /// Its two files.
+    fn encode(&self, run: &str, weight_decay: f64) -> Result<Files> {
+        let [first, second] = self.optimizer.moments();
+        let mut named: BTreeMap<String, Tensor> = BTreeMap::new();
+        let groups = [
+            ("parameter", Some(&self.parameters)),
+            ("first", Some(first)),
+            ("second", Some(second)),
+            ("best", self.best.as_ref()),
+        ];
+        for (group, tensors) in groups {
+            for (name, tensor) in tensors.into_iter().flatten() {
+                let tensor = tensor.to_device(&Device::Cpu)?.contiguous()?;
+                named.insert(format!("{group}:{name}"), tensor);
+            }
+        }
+        let tensors = safetensors::serialize(&named, None)
+            .map_err(|cause| Error::bug("a checkpoint cannot be serialized").because(cause))?;
+        let state = State {
+            format: FORMAT.into(),
+            run: run.into(),
+            tensors: digest::of(&tensors),
+            weight_decay,
+            progress: self.progress.clone(),
+        };
+        let state = serde_json::to_string_pretty(&state)
+            .map_err(|cause| Error::bug("a checkpoint has no JSON form").because(cause))?;
+        Ok(Files { state, tensors })
+    }
+
     /// Writes `checkpoint-<step>` into `folder` and removes those that are no longer needed.
     pub fn write(&self, folder: &Path, run: &str, weight_decay: f64) -> Result<PathBuf> {
         let target = folder.join(format!("checkpoint-{}", self.progress.step));
@@ -74,33 +111,9 @@ impl Checkpoint {
             .prefix(".checkpoint-")
             .tempdir_in(folder)
             .map_err(failed)?;
-        let [first, second] = self.optimizer.moments();
-        let mut tensors: BTreeMap<String, Tensor> = BTreeMap::new();
-        let groups = [
-            ("parameter", Some(&self.parameters)),
-            ("first", Some(first)),
-            ("second", Some(second)),
-            ("best", self.best.as_ref()),
-        ];
-        for (group, named) in groups {
-            for (name, tensor) in named.into_iter().flatten() {
-                let tensor = tensor.to_device(&Device::Cpu)?.contiguous()?;
-                tensors.insert(format!("{group}:{name}"), tensor);
-            }
-        }
-        let bytes = safetensors::serialize(&tensors, None)
-            .map_err(|cause| Error::bug("a checkpoint cannot be serialized").because(cause))?;
-        atomic::write(&work.path().join(TENSORS), &bytes)?;
-        let state = State {
-            format: FORMAT.into(),
-            run: run.into(),
-            tensors: digest::of(&bytes),
-            weight_decay,
-            progress: self.progress.clone(),
-        };
-        let text = serde_json::to_string_pretty(&state)
-            .map_err(|cause| Error::bug("a checkpoint has no JSON form").because(cause))?;
-        atomic::write(&work.path().join(STATE), text.as_bytes())?;
+        let files = self.encode(run, weight_decay)?;
+        atomic::write(&work.path().join(TENSORS), &files.tensors)?;
+        atomic::write(&work.path().join(STATE), files.state.as_bytes())?;
         if target.exists() {
             // Only a damaged checkpoint of the same step can stand here.
             std::fs::remove_dir_all(&target).map_err(failed)?;
@@ -138,26 +151,57 @@ impl Checkpoint {
         Ok(None)
     }
 
-    fn read(path: &Path, run: &str) -> Result<Option<Self>> {
-        let file = path.join(STATE);
-        let text =
-            std::fs::read_to_string(&file).map_err(|cause| Error::file("read", &file, cause))?;
-        let state: State = serde_json::from_str(&text).map_err(|cause| {
-            Error::user("the state is not readable")
-                .at(&file)
-                .because(cause)
+    /// As [`Checkpoint::latest`] of the leader's folder, for all processes.
+    pub fn shared(
+        group: &dyn Group,
+        folder: &Path,
+        run: &str,
+        weight_decay: f64,
+        listener: &dyn Listener,
+    ) -> Result<Option<Self>> {
+        if group.alone() {
+            return Self::latest(folder, run, listener);
+        }
+        // The state's length, the state, the tensors; nothing where there is no checkpoint.
+        let bytes = group.told_bytes(|| {
+            let Some(found) = Self::latest(folder, run, listener)? else {
+                return Ok(Vec::new());
+            };
+            let files = found.encode(run, weight_decay)?;
+            let length = (files.state.len() as u64).to_le_bytes();
+            Ok([&length[..], files.state.as_bytes(), &files.tensors].concat())
         })?;
+        let Some((length, rest)) = bytes.split_first_chunk::<8>() else {
+            return Ok(None);
+        };
+        let (state, tensors) = rest.split_at(u64::from_le_bytes(*length) as usize);
+        Self::decode(&String::from_utf8_lossy(state), tensors, run)
+    }
+
+    fn read(path: &Path, run: &str) -> Result<Option<Self>> {
+        let state = path.join(STATE);
+        let text =
+            std::fs::read_to_string(&state).map_err(|cause| Error::file("read", &state, cause))?;
+        let tensors = path.join(TENSORS);
+        let bytes =
+            std::fs::read(&tensors).map_err(|cause| Error::file("read", &tensors, cause))?;
+        Self::decode(&text, &bytes, run)
+    }
+
+    /// `None`: of another run.
+    fn decode(state: &str, tensors: &[u8], run: &str) -> Result<Option<Self>> {
+        let state: State = serde_json::from_str(state)
+            .map_err(|cause| Error::user("the state is not readable").because(cause))?;
         if state.format != FORMAT || state.run != run {
             return Ok(None);
         }
-        let tensors = path.join(TENSORS);
-        if digest::of_file(&tensors)? != state.tensors {
-            return Err(Error::user("its digest does not match").at(&tensors));
+        if digest::of(tensors) != state.tensors {
+            return Err(Error::user("its digest does not match"));
         }
         let mut groups: BTreeMap<String, Parameters> = BTreeMap::new();
-        for (name, tensor) in candle_core::safetensors::load(&tensors, &Device::Cpu)? {
+        for (name, tensor) in candle_core::safetensors::load_buffer(tensors, &Device::Cpu)? {
             let Some((group, name)) = name.split_once(':') else {
-                return Err(Error::user(format!("the tensor {name} is unknown")).at(&tensors));
+                return Err(Error::user(format!("the tensor {name} is unknown")));
             };
             groups
                 .entry(group.to_owned())

@@ -5,6 +5,7 @@ pub mod engine;
 pub mod optimizer;
 pub mod plan;
 pub mod schedule;
+pub mod shared;
 pub mod train;
 
 pub use train::{Anchors, Summary, train};

@@ -5,9 +5,11 @@ use super::engine::{Engine, Lesson, Retained};
 use super::optimizer::AdamW;
 use super::plan::{Batch, Order, Plan, Span};
 use super::schedule::learning_rate;
+use super::shared;
 use crate::conversations::packing::{Packed, Target};
 use crate::conversations::tokens::Example;
 use crate::events::{Event, Listener};
+use crate::group::Group;
 use crate::methods::{Method, Parameters};
 use crate::models::adapter::{Adapter, AdapterGradients};
 use crate::models::decoder::Decoder;
@@ -105,6 +107,8 @@ pub struct Task<'a> {
     pub run: &'a str,
     /// Go on from the newest checkpoint.
     pub resume: bool,
+    /// Who trains: each process reads a share of every batch. Only the leader writes checkpoints.
+    pub group: &'a dyn Group,
 }
 
 /// What training cost and how it went.
@@ -172,14 +176,10 @@ pub fn train(task: &Task<'_>, method: &mut dyn Method, listener: &dyn Listener) 
         if validates && !task.validation.is_empty() {
             validate(task, method, &mut state, listener)?;
         }
-        let stopped = !last && listener.stopped();
+        let stopped = !last && task.group.any(listener.stopped())?;
         if last || stopped || (step + 1) % every == 0 {
             state.parameters = method.parameters().clone();
-            let path = state.write(task.folder, task.run, settings.weight_decay)?;
-            listener.on(Event::CheckpointSaved {
-                step: step + 1,
-                path,
-            });
+            save(task, &state, listener)?;
         }
         if stopped {
             return Err(Error::stopped());
@@ -236,7 +236,13 @@ fn plan(task: &Task<'_>) -> Result<Plan> {
 /// The newest checkpoint, put into the method; or the beginning.
 fn start(task: &Task<'_>, method: &mut dyn Method, listener: &dyn Listener) -> Result<Checkpoint> {
     if task.resume
-        && let Some(checkpoint) = Checkpoint::latest(task.folder, task.run, listener)?
+        && let Some(checkpoint) = Checkpoint::shared(
+            task.group,
+            task.folder,
+            task.run,
+            task.hyperparameters.weight_decay,
+            listener,
+        )?
     {
         method.set_parameters(checkpoint.parameters.clone())?;
         return Ok(checkpoint);
@@ -253,6 +259,17 @@ fn start(task: &Task<'_>, method: &mut dyn Method, listener: &dyn Listener) -> R
         optimizer: AdamW::new(task.hyperparameters.weight_decay),
         best: None,
     })
+}
+
+fn save(task: &Task<'_>, state: &Checkpoint, listener: &dyn Listener) -> Result<()> {
+    shared::agree(task.group, &state.parameters)?;
+    if task.group.leads() {
+        let weight_decay = task.hyperparameters.weight_decay;
+        let path = state.write(task.folder, task.run, weight_decay)?;
+        let step = state.progress.step;
+        listener.on(Event::CheckpointSaved { step, path });
+    }
+    Ok(())
 }
 
 struct StepOutcome {
@@ -301,13 +318,62 @@ fn step_gradients(task: &Task<'_>, adapter: &Adapter, batches: &[Batch]) -> Resu
         gradients: AdapterGradients::new(),
     };
     for batch in batches {
-        let outcome = one_batch(task, adapter, batch, &shares)?;
+        let mine = share(task, batch);
+        if mine.examples.is_empty() && mine.anchors.is_empty() {
+            continue;
+        }
+        let outcome = one_batch(task, adapter, &mine, &shares)?;
         step.loss += outcome.loss;
         step.divergence += outcome.divergence;
         step.tokens += outcome.tokens;
         add(&mut step.gradients, outcome.gradients)?;
     }
+    if !task.group.alone() {
+        sum_over_all(task, adapter, batches, &mut step)?;
+    }
     Ok(step)
+}
+
+/// What this process reads of a batch.
+fn share(task: &Task<'_>, batch: &Batch) -> Batch {
+    let examples = batch.examples.iter();
+    let anchors = batch.anchors.iter();
+    let lengths = examples
+        .map(|index| task.examples[*index].tokens.len())
+        .chain(anchors.map(|index| task.anchors.replies[*index].tokens.len()));
+    let mine = task.group.share(lengths);
+    let cut = batch.examples.len();
+    Batch {
+        examples: batch.examples[mine.start.min(cut)..mine.end.min(cut)].to_vec(),
+        anchors: batch.anchors[mine.start.max(cut) - cut..mine.end.max(cut) - cut].to_vec(),
+    }
+}
+
+/// Puts the sums over all processes in the place of each one's part.
+fn sum_over_all(
+    task: &Task<'_>,
+    adapter: &Adapter,
+    batches: &[Batch],
+    step: &mut StepGradients,
+) -> Result<()> {
+    if step.gradients.is_empty() {
+        // With nothing to read a process would only wait, and it needs gradients of the right shapes:
+        // those of a sequence with no weight are zeros.
+        let idle = Batch {
+            examples: batches[0].examples[..1].to_vec(),
+            anchors: Vec::new(),
+        };
+        let weightless = Shares {
+            target: 0.0,
+            anchor: 0.0,
+        };
+        step.gradients = one_batch(task, adapter, &idle, &weightless)?.gradients;
+    }
+    let mut numbers = [step.loss, step.divergence, step.tokens as f64];
+    task.group.sum_doubles(&mut numbers)?;
+    [step.loss, step.divergence, _] = numbers;
+    step.tokens = numbers[2] as usize;
+    shared::sum(task.group, &mut step.gradients)
 }
 
 fn one_step(
@@ -445,17 +511,23 @@ fn validate(
     let adapter = method.adapter()?;
     let (mut sum, mut count) = (0.0, 0);
     let mut packed = Packed::default();
-    for (index, example) in task.validation.iter().enumerate() {
-        packed.push(example);
+    let share = task
+        .group
+        .share(task.validation.iter().map(|example| example.tokens.len()));
+    let last = share.end;
+    for index in share {
+        packed.push(&task.validation[index]);
         let full = packed.tokens.len() >= task.hyperparameters.batch_tokens;
-        if !full && index + 1 < task.validation.len() {
+        if !full && index + 1 < last {
             continue;
         }
         let full = std::mem::take(&mut packed);
         sum += task.engine.loss(&full, &adapter)?;
         count += full.targets.len();
     }
-    let loss = sum / count.max(1) as f64;
+    let mut numbers = [sum, count as f64];
+    task.group.sum_doubles(&mut numbers)?;
+    let loss = numbers[0] / numbers[1].max(1.0);
     let step = state.progress.step;
     let best = state
         .progress

@@ -1,0 +1,105 @@
+//! Runs listed, shown, compared and removed; and what a study says to programs.
+
+use crate::support::Folder;
+use serde_json::Value;
+
+const RECIPE: &str = r#"
+name = "watched"
+
+[data]
+conversations = 6
+
+[generation]
+max_tokens = 4
+
+[[arms]]
+name = "lora"
+method = "lora"
+steps = 1
+batch_tokens = 128
+
+[[suites]]
+name = "general_choice"
+limit = 3
+"#;
+
+#[test]
+fn runs_are_shown_compared_and_removed() {
+    let folder = Folder::new().with("recipe.toml", RECIPE);
+    let said = folder.run(&["study", "recipe.toml", "--log-format", "json"]);
+    assert!(said.contains("exit code: 0"), "{said}");
+    let (_, log) = said.split_once("----- stderr -----").expect("stderr");
+    let events: Vec<Value> = log
+        .lines()
+        .filter(|line| !line.is_empty())
+        .map(|line| serde_json::from_str(line).unwrap_or_else(|_| panic!("not JSON: {line}")))
+        .collect();
+    for kind in [
+        "stage_started",
+        "training_step",
+        "checkpoint_saved",
+        "axis_measured",
+    ] {
+        let found = events
+            .iter()
+            .any(|one| one["event"] == kind && one["time"].is_string());
+        assert!(found, "no {kind} in {log}");
+    }
+    let seed = folder.run(&["study", "recipe.toml", "--seed", "1", "--quiet"]);
+    assert!(seed.contains("exit code: 0"), "{seed}");
+
+    let list = folder.json(&["runs", "--json"]);
+    let ids: Vec<&str> = list
+        .as_array()
+        .expect("a list")
+        .iter()
+        .filter_map(|run| run["id"].as_str())
+        .collect();
+    assert_eq!(ids.len(), 2);
+    assert_eq!(list[0]["state"], "finished");
+
+    let shown = folder.run(&["runs", "show", ids[0]]);
+    for part in ["state    finished", "read     base", "knowledge"] {
+        assert!(shown.contains(part), "{shown}");
+    }
+    let both = folder.run(&["runs", "compare", ids[0], ids[1]]);
+    assert!(
+        both.contains("lora") && both.contains(ids[0]) && both.contains(ids[1]),
+        "{both}"
+    );
+    let unclear = folder.run(&["runs", "show", "watched"]);
+    assert!(unclear.contains("2 runs begin with watched"), "{unclear}");
+
+    let unsaid = folder.run(&["runs", "clean"]);
+    assert!(
+        unsaid.contains("exit code: 1") && unsaid.contains("--older-than"),
+        "{unsaid}"
+    );
+    let young = folder.run(&["runs", "clean", "--older-than", "1", "--yes"]);
+    assert!(young.contains("removed 0 runs"), "{young}");
+    // Nobody is there to agree.
+    let asked = folder.run(&["runs", "clean", ids[0]]);
+    assert!(
+        asked.contains("exit code: 1") && asked.contains("nothing was removed"),
+        "{asked}"
+    );
+    let removed = folder.run(&["runs", "clean", ids[0], "--yes"]);
+    assert!(removed.contains("removed 1 run,"), "{removed}");
+    let left = folder.json(&["runs", "--json"]);
+    assert_eq!(left.as_array().map(Vec::len), Some(1));
+    assert_eq!(left[0]["id"], ids[1]);
+}
+
+#[test]
+fn errors_are_lines_of_the_log_too() {
+    let folder = Folder::new();
+    let said = folder.run(&["runs", "show", "nothing", "--log-format", "json"]);
+    insta::assert_snapshot!(said);
+}
+
+#[cfg(not(feature = "mpi"))]
+#[test]
+fn a_build_without_mpi_refuses_to_be_one_of_several() {
+    let folder = Folder::new().variable("OMPI_COMM_WORLD_SIZE", "2");
+    insta::assert_snapshot!(folder.run(&["tune", "--data", "chats.jsonl"]));
+}
