@@ -1,8 +1,8 @@
 //! The command line as clap sees it.
 
 use crate::commands::{
-    chat, compare, completions, data, doctor, export, gate, judge, measure, models, plan, runs,
-    serve, study, tune,
+    chat, compare, completions, data, doctor, export, gate, judge, measure, models, plan, push,
+    runs, serve, study, tune,
 };
 use clap::error::{ContextKind, ErrorKind};
 use clap::{Args, Parser, Subcommand};
@@ -61,6 +61,8 @@ pub enum Command {
     Chat(chat::Arguments),
     /// Write base and adapter as one model for other tools
     Export(export::Arguments),
+    /// Upload an adapter or a model to the Hugging Face Hub
+    Push(push::Arguments),
     /// Answer OpenAI's clients: the model and its adapters over HTTP
     Serve(serve::Arguments),
     /// Check, preview and simulate training data

@@ -10,5 +10,6 @@ mod kept;
 mod memory;
 mod mistakes;
 mod plan;
+mod push;
 mod serve;
 mod support;
