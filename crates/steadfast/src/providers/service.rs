@@ -6,9 +6,9 @@ use super::job::Creation;
 use super::requests::{Reading, Refused, Requests, Response, exchange, runtime};
 use super::retry::Patience;
 use crate::{Error, Result};
-use reqwest::header::{CONTENT_LENGTH, CONTENT_TYPE};
+use reqwest::header::CONTENT_TYPE;
 use reqwest::redirect::Policy;
-use reqwest::{Body, Client, Method, RequestBuilder, Url};
+use reqwest::{Client, Method, RequestBuilder, Url};
 use serde_json::Value;
 use std::time::Duration;
 use tokio::runtime::Runtime;
@@ -169,8 +169,8 @@ impl Service {
     /// # Errors
     /// As [`Service::get`].
     pub fn put(&self, what: &str, address: &Url, bytes: &[u8]) -> Result<()> {
-        let body = || bytes.to_vec().into();
-        self.put_body(address, bytes.len() as u64, body, |response| {
+        let dress = |request: RequestBuilder| request.body(bytes.to_vec());
+        self.elsewhere(Method::PUT, address, dress, |response| {
             if response.status.is_success() {
                 Reading::Answer(())
             } else {
@@ -179,21 +179,21 @@ impl Service {
         })
     }
 
-    /// The same of a body of `size` bytes that need not be in memory; it is made anew for each attempt.
+    /// Any request to an address that the service sent us to; the key does not go along.
     ///
     /// # Errors
     /// As [`Service::get`].
-    pub fn put_body<T>(
+    pub fn elsewhere<T>(
         &self,
+        method: Method,
         address: &Url,
-        size: u64,
-        body: impl Fn() -> Body,
+        dress: impl Fn(RequestBuilder) -> RequestBuilder,
         read: impl Fn(&Response) -> Reading<T>,
     ) -> Result<T> {
         let client = self.connection.plain_client()?;
         let make = || {
-            let request = client.put(address.clone()).timeout(UPLOAD);
-            request.header(CONTENT_LENGTH, size).body(body())
+            let request = client.request(method.clone(), address.clone());
+            dress(request.timeout(UPLOAD))
         };
         self.call(make, read)
     }

@@ -10,8 +10,8 @@ use crate::providers::service::Service;
 use crate::{Error, Result};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use reqwest::header::{ACCEPT, CONTENT_TYPE, ETAG};
-use reqwest::{Body, Method, Url};
+use reqwest::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, ETAG};
+use reqwest::{Body, Method, RequestBuilder, Url};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::fs;
@@ -286,7 +286,7 @@ impl Hub {
                     parts.push(json!({"partNumber": number, "etag": etag}));
                 }
                 let body = json!({"oid": instruction.oid, "parts": parts});
-                self.lfs(&what, &self.own(target)?, &body)?;
+                self.join(&what, target, &body)?;
             }
         }
         if let Some(address) = instruction
@@ -350,18 +350,31 @@ impl Hub {
         self.service.ask(
             Method::POST,
             path,
-            |request| {
-                let text = body.to_string();
-                request
-                    .header(ACCEPT, LFS)
-                    .header(CONTENT_TYPE, LFS)
-                    .body(text)
-            },
+            |request| dressed(request, body),
             |response| match response.status.is_success() {
                 true => Reading::Answer(serde_json::from_slice(&response.body).unwrap_or_default()),
                 false => self.refusal(what, response),
             },
         )
+    }
+
+    /// Says that all parts are there. As the official client does it, without the token: the address
+    /// is signed.
+    fn join(&self, what: &str, address: &str, body: &Value) -> Result<()> {
+        let address = parsed(address)?;
+        self.service.elsewhere(
+            Method::POST,
+            &address,
+            |request| dressed(request, body),
+            |response| self.done(what, response),
+        )
+    }
+
+    fn done(&self, what: &str, response: &Response) -> Reading<()> {
+        match response.status.is_success() {
+            true => Reading::Answer(()),
+            false => self.refusal(what, response),
+        }
     }
 
     /// Sends a part of a file to the storage, which is asked without the token; its tag of the part.
@@ -373,16 +386,18 @@ impl Hub {
         from: u64,
         length: u64,
     ) -> Result<Option<String>> {
-        let address =
-            Url::parse(address).map_err(|_| strange(format!("`{address}` is no address")))?;
+        let address = parsed(address)?;
         Pieces::open(&file.here, from, length)?;
-        self.service.put_body(
+        self.service.elsewhere(
+            Method::PUT,
             &address,
-            length,
-            || match Pieces::open(&file.here, from, length) {
-                Ok(pieces) => Body::wrap_stream(futures_util::stream::iter(pieces)),
-                // It was there a moment ago; an empty body fails with the length that is told.
-                Err(_) => Body::default(),
+            |request| {
+                let body = match Pieces::open(&file.here, from, length) {
+                    Ok(pieces) => Body::wrap_stream(futures_util::stream::iter(pieces)),
+                    // It was there a moment ago; an empty body fails with the length that is told.
+                    Err(_) => Body::default(),
+                };
+                request.header(CONTENT_LENGTH, length).body(body)
             },
             |response| match response.status.is_success() {
                 true => {
@@ -443,6 +458,18 @@ pub struct Instruction {
     oid: String,
     upload: Value,
     verify: Option<Value>,
+}
+
+/// In git-lfs' form.
+fn dressed(request: RequestBuilder, body: &Value) -> RequestBuilder {
+    request
+        .header(ACCEPT, LFS)
+        .header(CONTENT_TYPE, LFS)
+        .body(body.to_string())
+}
+
+fn parsed(address: &str) -> Result<Url> {
+    Url::parse(address).map_err(|_| strange(format!("`{address}` is no address")))
 }
 
 fn strange(what: String) -> Error {
