@@ -69,6 +69,34 @@ pub enum Event {
     Note { message: String },
 }
 
+impl Event {
+    /// The numbers of one step of training, by the names that TensorBoard's users know them under.
+    pub fn scalars(&self) -> Option<(usize, Vec<(&'static str, f64)>)> {
+        match *self {
+            Self::TrainingStep {
+                step,
+                loss,
+                penalty,
+                learning_rate,
+                gradient_norm,
+                tokens_per_second,
+                ..
+            } => Some((
+                step,
+                vec![
+                    ("train/loss", loss),
+                    ("train/penalty", penalty),
+                    ("train/learning_rate", learning_rate),
+                    ("train/gradient_norm", gradient_norm),
+                    ("train/tokens_per_second", tokens_per_second),
+                ],
+            )),
+            Self::ValidationLoss { step, loss } => Some((step, vec![("eval/loss", loss)])),
+            _ => None,
+        }
+    }
+}
+
 /// Who listens. Called from one thread at a time.
 pub trait Listener: Sync {
     /// Takes one event. Must not block for long: the work waits.

@@ -28,6 +28,7 @@ use crate::providers::retry::Patience;
 use crate::reports;
 use crate::reports::card::Card;
 use crate::reports::frontier::Frontier;
+use crate::reports::mlflow;
 use crate::reports::results::{Results, Training};
 use crate::runs::folder::RunFolder;
 use crate::runs::store::Store;
@@ -212,6 +213,7 @@ fn run_over(
         frontier.write(settings, &folder)?;
     }
     atomic::write(&folder.results(), results.to_json()?.as_bytes())?;
+    assemble::track(&folder, &results, &outcomes, &elsewhere, listener);
     if !settings.kept_only {
         folder.finish()?;
     }
@@ -261,7 +263,7 @@ pub fn tune(settings: &TuneSettings, listener: &dyn Listener) -> Result<TuneOutc
         return Err(Error::stopped());
     }
     let accelerated = arm::accelerated(&base, settings.device)?;
-    let trained = arm::train(&arm::Work {
+    let work = arm::Work {
         base: &base,
         engine: arm::engine(&base, accelerated.as_ref()),
         device: settings.device,
@@ -274,7 +276,14 @@ pub fn tune(settings: &TuneSettings, listener: &dyn Listener) -> Result<TuneOutc
         adapter: &settings.output,
         resume: settings.resume,
         listener,
-    })?;
+    };
+    let trained = arm::train(&work)?;
+    mlflow::finish(
+        &settings.output,
+        || arm::about(&work),
+        &trained.training,
+        listener,
+    );
     Card {
         base: &base.located.id,
         arm: &settings.arm,

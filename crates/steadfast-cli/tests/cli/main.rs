@@ -13,3 +13,4 @@ mod plan;
 mod push;
 mod serve;
 mod support;
+mod tracking;

@@ -4,5 +4,6 @@
 pub mod http;
 pub mod hub;
 mod jobs;
+pub mod mlflow;
 pub mod openai;
 pub mod together;
