@@ -313,10 +313,7 @@ pub fn measure(settings: &MeasureSettings, listener: &dyn Listener) -> Result<Me
         .as_ref()
         .map(|judge| Session::open(judge, Some(&located), listener))
         .transpose()?;
-    let base = LanguageModel::load(&located, &Device::Cpu)?;
-    if let Some(adapter) = &adapter {
-        base.decoder.check_adapter(adapter)?;
-    }
+    let (base, adapter) = LanguageModel::load_adapted(&located, adapter, &Device::Cpu)?;
     let subject = LocalSubject {
         model: &base,
         adapter: adapter.as_ref(),

@@ -484,7 +484,7 @@ pub(crate) mod tests;
 pub(crate) mod golden;
 
 #[cfg(test)]
-mod families;
+pub(crate) mod families;
 
 #[cfg(test)]
 mod gemma3;

@@ -48,7 +48,7 @@ fn golden() -> &'static Golden {
 }
 
 /// As `noise` in `families.py`.
-fn noise(name: &str, shape: &[usize], size: f64) -> Tensor {
+pub(crate) fn noise(name: &str, shape: &[usize], size: f64) -> Tensor {
     let seed = name.bytes().fold(0u64, |seed, byte| {
         seed.wrapping_mul(31).wrapping_add(u64::from(byte))
     });
@@ -115,7 +115,7 @@ impl Case {
             modules: modules.collect(),
             alpha,
             rank,
-            rank_stabilized: false,
+            ..Adapter::default()
         }
     }
 

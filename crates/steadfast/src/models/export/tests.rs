@@ -37,7 +37,7 @@ fn adapter(model: &LanguageModel) -> Adapter {
         modules,
         alpha: 8.0,
         rank: 4,
-        rank_stabilized: false,
+        ..Adapter::default()
     }
 }
 
