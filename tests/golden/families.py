@@ -111,6 +111,63 @@ CASES = [
         },
         LLAMA,
     ),
+    (
+        "yarn",
+        "qwen3",
+        {
+            "head_dim": 16,
+            "rope_theta": 1000.0,
+            "rope_scaling": {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 32},
+        },
+        LLAMA,
+    ),
+    (
+        "yarn-scaled",
+        "llama",
+        {
+            "rope_parameters": {
+                "rope_type": "yarn",
+                "rope_theta": 500.0,
+                "factor": 8.0,
+                "original_max_position_embeddings": 32,
+                "beta_fast": 8.0,
+                "beta_slow": 0.5,
+                "mscale": 0.7,
+                "mscale_all_dim": 1.3,
+                "truncate": False,
+            }
+        },
+        LLAMA,
+    ),
+    (
+        "longrope",
+        "phi3",
+        {
+            "rope_theta": 1000.0,
+            "original_max_position_embeddings": 24,
+            "rope_scaling": {
+                "type": "longrope",
+                "short_factor": [1.0, 1.1, 1.2, 1.4],
+                "long_factor": [1.0, 1.9, 3.5, 8.0],
+            },
+        },
+        PHI,
+    ),
+    (
+        "longrope-short",
+        "phi3",
+        {
+            "rope_theta": 1000.0,
+            "partial_rotary_factor": 0.75,
+            "original_max_position_embeddings": 128,
+            "rope_scaling": {
+                "type": "longrope",
+                "short_factor": [1.0, 1.3, 1.7],
+                "long_factor": [1.0, 1.9, 3.5],
+            },
+        },
+        PHI,
+    ),
     ("gpt-neox", "gpt_neox", {"rotary_pct": 0.5, "rotary_emb_base": 1000.0}, NEOX),
     (
         "gpt-neox-sequential",

@@ -1,15 +1,18 @@
 """Exports an adapter and asks the real transformers and llama.cpp the same questions as steadfast.
 
 Run by tests/peers/run. transformers loads the merged folder: the same tokens, and no logit further off
-than 2e-3. llama.cpp loads the F32 and the F16 file: the same greedy text (its chat template renders the prompt).
+than 2e-3. llama.cpp loads the F32 and the F16 file, and those of a base that is a folder: the same greedy
+text (its chat template renders the prompt). Of a Q4_K_M file its text is that of steadfast on that file.
 """
 
 import json
+import shutil
 import sys
 import tempfile
 from pathlib import Path
 
 import torch
+from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from adapter import PROMPTS
@@ -34,7 +37,17 @@ def same_logits(adapter: str, folder: Path) -> None:
     assert apart < 2e-3, apart
 
 
-def same_text(adapter: str, file: Path, least: int) -> None:
+def folder_base(adapter: str, work: Path) -> Path:
+    """The base as a folder: merged with a change of nothing."""
+    nothing = work / "nothing"
+    shutil.copytree(adapter, nothing)
+    file = nothing / "adapter_model.safetensors"
+    save_file({key: tensor * ("lora_A" in key) for key, tensor in load_file(file).items()}, file)
+    ours("export", str(nothing), "--merge", str(work / "base"))
+    return work / "base"
+
+
+def same_text(asked: list[str], file: Path, least: int) -> None:
     import xllamacpp
 
     params = xllamacpp.CommonParams()
@@ -53,7 +66,7 @@ def same_text(adapter: str, file: Path, least: int) -> None:
         answer = answer if isinstance(answer, dict) else json.loads(answer)
         theirs = answer["choices"][0]["message"]["content"].strip()
         mine = json.loads(
-            ours("chat", "--adapter", adapter, "--max-tokens", "24", "--json", prompt)
+            ours("chat", *asked, "--max-tokens", "24", "--json", prompt)
         )["reply"].strip()
         same += theirs == mine
         if theirs != mine:
@@ -72,7 +85,15 @@ def main() -> None:
         for kind, least in (("F32", len(PROMPTS)), ("F16", len(PROMPTS) - 1)):
             file = work / f"{kind}.gguf"
             ours("export", adapter, "--gguf", str(file), "--quantize", kind)
-            same_text(adapter, file, least)
+            same_text(["--adapter", adapter], file, least)
+        base = str(folder_base(adapter, work))
+        file = work / "of-folder-F32.gguf"
+        ours("export", adapter, "--model", base, "--gguf", str(file), "--quantize", "F32")
+        same_text(["--adapter", adapter], file, len(PROMPTS))
+        # llama.cpp rounds what it multiplies quantized weights with: close calls may turn.
+        file = work / "of-folder-Q4_K_M.gguf"
+        ours("export", adapter, "--model", base, "--gguf", str(file), "--quantize", "Q4_K_M")
+        same_text(["--model", str(file)], file, len(PROMPTS) - 2)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
 //! The command line as clap sees it.
 
 use crate::commands::{
-    chat, compare, completions, data, doctor, export, gate, judge, measure, models, plan, runs,
-    serve, study, tune,
+    chat, compare, completions, data, doctor, export, gate, judge, measure, models, plan, push,
+    runs, serve, study, tune,
 };
 use clap::error::{ContextKind, ErrorKind};
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -39,13 +39,14 @@ pub struct Global {
     /// Say nothing on stderr but warnings and errors
     #[arg(long, short, global = true)]
     pub quiet: bool,
-    /// What is said on stderr: lines for people, or one JSON document a line for programs
+    /// On stderr: text for people, or json, one document a line
     #[arg(
         long,
         global = true,
         value_name = "FORMAT",
         default_value = "text",
-        hide_default_value = true
+        hide_default_value = true,
+        hide_possible_values = true
     )]
     pub log_format: LogFormat,
     /// Threads to compute with [default: one a core]
@@ -79,6 +80,8 @@ pub enum Command {
     Chat(chat::Arguments),
     /// Write base and adapter as one model for other tools
     Export(export::Arguments),
+    /// Upload an adapter or a model to the Hugging Face Hub
+    Push(push::Arguments),
     /// Answer OpenAI's clients: the model and its adapters over HTTP
     Serve(serve::Arguments),
     /// Check, preview and simulate training data

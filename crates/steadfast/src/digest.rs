@@ -1,6 +1,7 @@
-//! SHA-256, as every identity in this project is written: in hexadecimal.
+//! SHA-256, as every identity in this project is written: in hexadecimal. And git's, as the Hub's are.
 
 use crate::{Error, Result};
+use sha1::Sha1;
 use sha2::{Digest, Sha256};
 use std::fs::File;
 use std::io::Read;
@@ -28,7 +29,31 @@ pub fn of_file(path: &Path) -> Result<String> {
     Ok(hexadecimal(&hasher.finalize()))
 }
 
+/// What git calls a file of these bytes.
+pub fn of_git_blob(bytes: &[u8]) -> String {
+    let mut hasher = Sha1::new_with_prefix(format!("blob {}\0", bytes.len()));
+    hasher.update(bytes);
+    hexadecimal(&hasher.finalize())
+}
+
 /// Two digits a byte.
 pub fn hexadecimal(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_blob_has_the_name_that_git_gives_it() {
+        // `git hash-object`
+        let names = [
+            ("", "e69de29bb2d1d6434b8b29ae775ad8c2e48c5391"),
+            ("hello\n", "ce013625030ba8dba906f756967f9e9ca394464a"),
+        ];
+        for (text, name) in names {
+            assert_eq!(of_git_blob(text.as_bytes()), name);
+        }
+    }
 }

@@ -82,6 +82,32 @@ impl Event {
         // An event is numbers and text, which always have a JSON form.
         serde_json::to_string(&Line { time, event: self }).unwrap_or_default()
     }
+
+    /// The numbers of one step of training, by the names that TensorBoard's users know them under.
+    pub fn scalars(&self) -> Option<(usize, Vec<(&'static str, f64)>)> {
+        match *self {
+            Self::TrainingStep {
+                step,
+                loss,
+                penalty,
+                learning_rate,
+                gradient_norm,
+                tokens_per_second,
+                ..
+            } => Some((
+                step,
+                vec![
+                    ("train/loss", loss),
+                    ("train/penalty", penalty),
+                    ("train/learning_rate", learning_rate),
+                    ("train/gradient_norm", gradient_norm),
+                    ("train/tokens_per_second", tokens_per_second),
+                ],
+            )),
+            Self::ValidationLoss { step, loss } => Some((step, vec![("eval/loss", loss)])),
+            _ => None,
+        }
+    }
 }
 
 /// Who listens. Called from one thread at a time.

@@ -30,6 +30,7 @@ use crate::providers::retry::Patience;
 use crate::reports;
 use crate::reports::card::Card;
 use crate::reports::frontier::Frontier;
+use crate::reports::mlflow;
 use crate::reports::results::{Results, Training};
 use crate::runs::folder::RunFolder;
 use crate::runs::store::Store;
@@ -215,6 +216,7 @@ fn run_over(
         frontier.write(settings, &folder)?;
     }
     atomic::write(&folder.results(), results.to_json()?.as_bytes())?;
+    assemble::track(&folder, &results, &outcomes, &elsewhere, listener);
     if settings.extent == Extent::Whole {
         folder.finish()?;
     }
@@ -273,7 +275,7 @@ pub fn tune(
         return Err(Error::stopped());
     }
     let accelerated = arm::accelerated(&base, settings.device)?;
-    let trained = arm::train(&arm::Work {
+    let work = arm::Work {
         base: &base,
         engine: arm::engine(&base, accelerated.as_ref()),
         device: settings.device,
@@ -287,7 +289,8 @@ pub fn tune(
         resume: settings.resume,
         group,
         listener,
-    })?;
+    };
+    let trained = arm::train(&work)?;
     let card = Card {
         base: &base.located.id,
         arm: &settings.arm,
@@ -298,6 +301,12 @@ pub fn tune(
         measured: None,
     };
     if group.leads() {
+        mlflow::finish(
+            &settings.output,
+            || arm::about(&work),
+            &trained.training,
+            listener,
+        );
         card.write(&trained.adapter)?;
     }
     Ok(TuneOutcome {
@@ -331,10 +340,7 @@ pub fn measure(
         .filter(|_| group.leads())
         .map(|judge| Session::open(judge, Some(&located), listener))
         .transpose()?;
-    let base = LanguageModel::load(&located, &Device::Cpu)?;
-    if let Some(adapter) = &adapter {
-        base.decoder.check_adapter(adapter)?;
-    }
+    let (base, adapter) = LanguageModel::load_adapted(&located, adapter, &Device::Cpu)?;
     let subject = LocalSubject {
         model: &base,
         adapter: adapter.as_ref(),

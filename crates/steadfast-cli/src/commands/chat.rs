@@ -85,8 +85,9 @@ pub fn run(arguments: &Arguments, global: Global) -> Result<()> {
         .map(Adapter::read)
         .transpose()?;
     let located = resolve::locate(arguments.model.as_deref(), &Progress::new(global))?;
+    let (model, adapter) = LanguageModel::load_adapted(&located, adapter, &Device::Cpu)?;
     let mut chat = Chat {
-        model: LanguageModel::load(&located, &Device::Cpu)?,
+        model,
         adapter,
         arguments,
         messages: Vec::new(),

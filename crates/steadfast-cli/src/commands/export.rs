@@ -15,7 +15,7 @@ use steadfast::{Error, Result};
 #[command(
     group(ArgGroup::new("form").required(true).args(["merge", "gguf", "ollama"])),
     after_help = "Examples:\n  steadfast export adapters/hotel --merge models/hotel\n  \
-        steadfast export adapters/hotel --gguf hotel.gguf --quantize Q8_0\n  \
+        steadfast export adapters/hotel --gguf hotel.gguf --quantize Q4_K_M\n  \
         steadfast export adapters/hotel --ollama hotel && ollama create hotel -f hotel/Modelfile"
 )]
 pub struct Arguments {
@@ -34,7 +34,7 @@ pub struct Arguments {
     /// Write a folder for `ollama create`
     #[arg(long, value_name = "DIR")]
     ollama: Option<PathBuf>,
-    /// How a GGUF file stores matrices: F32, F16, Q8_0, Q4_0 or Q4_1 [default: F16]
+    /// How a GGUF file stores matrices: F32, F16, Q8_0, Q4_K_M, Q4_0 or Q4_1 [default: F16]
     #[arg(long, value_name = "TYPE", conflicts_with = "merge", value_parser = quantization)]
     quantize: Option<Quantization>,
 }

@@ -15,6 +15,7 @@ pub mod judge_check;
 pub mod measure;
 pub mod models;
 pub mod plan;
+pub mod push;
 pub mod run;
 pub mod runs;
 pub mod runs_clean;

@@ -2,8 +2,8 @@
 
 use crate::arguments::{Arguments, Command};
 use crate::commands::{
-    chat, compare, completions, data, doctor, export, gate, judge, measure, models, plan, runs,
-    serve, study, tune,
+    chat, compare, completions, data, doctor, export, gate, judge, measure, models, plan, push,
+    runs, serve, study, tune,
 };
 use steadfast::group::Group;
 use steadfast::{Error, Result};
@@ -32,6 +32,7 @@ pub fn run(arguments: Arguments, group: &dyn Group) -> Result<()> {
         Command::Gate(arguments) => gate::run(&arguments, global),
         Command::Chat(arguments) => chat::run(&arguments, global),
         Command::Export(arguments) => export::run(&arguments, global),
+        Command::Push(arguments) => push::run(&arguments, global),
         Command::Serve(arguments) => serve::run(arguments, global),
         Command::Data(command) => data::run(&command, global),
         Command::Judge(command) => judge::run(command, global),

@@ -4,7 +4,7 @@ use crate::support::Folder;
 
 #[test]
 fn help() {
-    let commands: [&[&str]; 23] = [
+    let commands: [&[&str]; 24] = [
         &[],
         &["study"],
         &["tune"],
@@ -13,6 +13,7 @@ fn help() {
         &["gate"],
         &["chat"],
         &["export"],
+        &["push"],
         &["serve"],
         &["data"],
         &["data", "check"],
@@ -46,6 +47,7 @@ fn every_command_has_an_example_and_the_common_flags() {
         "measure",
         "compare",
         "gate",
+        "push",
         "chat",
         "export",
         "serve",

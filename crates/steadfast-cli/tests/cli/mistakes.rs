@@ -69,7 +69,7 @@ mistake!(model_not_a_gguf, "m.gguf" => "this is no model"; "chat", "--model", "m
 mistake!(model_truncated_gguf, "m.gguf" => b"GGUF\x03\0\0\0\x02\0\0\0\0\0\0\0\x01\0"; "chat", "--model", "m.gguf", "Hi");
 mistake!(model_folder_without_config, "m/model.safetensors" => EMPTY; "chat", "--model", "m", "Hi");
 mistake!(model_unsupported_architecture, "m/config.json" => r#"{"model_type":"mamba","architectures":["MambaForCausalLM"]}"#, "m/model.safetensors" => EMPTY; "chat", "--model", "m", "Hi");
-mistake!(model_unsupported_scaling, "m/config.json" => r#"{"model_type":"phi3","hidden_size":64,"num_attention_heads":4,"num_hidden_layers":2,"rope_scaling":{"type":"longrope"}}"#, "m/model.safetensors" => EMPTY; "chat", "--model", "m", "Hi");
+mistake!(model_unsupported_scaling, "m/config.json" => r#"{"model_type":"phi3","hidden_size":64,"num_attention_heads":4,"num_hidden_layers":2,"rope_scaling":{"type":"dynamic","factor":2.0}}"#, "m/model.safetensors" => EMPTY; "chat", "--model", "m", "Hi");
 mistake!(model_absurd_config, "m/config.json" => r#"{"model_type":"qwen2","hidden_size":-64,"num_attention_heads":4}"#, "m/model.safetensors" => EMPTY; "chat", "--model", "m", "Hi");
 mistake!(adapter_missing, "x" => ""; "measure", "--adapter", "nowhere");
 

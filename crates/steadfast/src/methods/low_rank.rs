@@ -397,6 +397,7 @@ impl Method for Adapting {
             alpha,
             rank,
             rank_stabilized: self.form.rank_stabilized,
+            ..Adapter::default()
         })
     }
 

@@ -1,9 +1,18 @@
 //! A low-rank change ΔW = s·B·A of named linear layers, and its PEFT form on disk.
+//!
+//! What PEFT knows beside it is read, not written: DoRA's magnitudes ([`dora`]), and modules that the
+//! adapter brings as wholes ([`replaced`]).
+
+mod config;
+pub mod dora;
+#[cfg(test)]
+mod golden;
+pub mod replaced;
 
 use crate::runs::atomic;
 use crate::{Error, Result};
 use candle_core::{DType, Device, Tensor};
-use serde::Deserialize;
+use config::Config;
 use serde_json::json;
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -49,32 +58,14 @@ pub struct Adapter {
     pub rank: usize,
     /// Scale by α/√r.
     pub rank_stabilized: bool,
+    /// DoRA's length of each row of W + s·B·A, \[out\], by module path; see [`dora`].
+    pub magnitudes: BTreeMap<String, Tensor>,
+    /// Whole tensors in the place of the base's, by name; see [`replaced`].
+    pub replaced: BTreeMap<String, Tensor>,
 }
 
 /// Gradients by tensor name: `<module path>.lora_A` [rank, in], `<module path>.lora_B` [out, rank].
 pub type AdapterGradients = BTreeMap<String, Tensor>;
-
-/// `adapter_config.json`, as far as it is read.
-#[derive(Deserialize)]
-struct Config {
-    peft_type: String,
-    r: usize,
-    lora_alpha: f64,
-    #[serde(default)]
-    use_rslora: bool,
-    #[serde(default)]
-    use_dora: bool,
-    #[serde(default)]
-    fan_in_fan_out: bool,
-    #[serde(default)]
-    bias: Option<String>,
-    #[serde(default)]
-    modules_to_save: Option<Vec<String>>,
-    #[serde(default)]
-    rank_pattern: BTreeMap<String, usize>,
-    #[serde(default)]
-    alpha_pattern: BTreeMap<String, f64>,
-}
 
 /// Identities by their width: layers of one width share one.
 #[derive(Debug, Default)]
@@ -110,6 +101,7 @@ impl LowRank {
 impl Adapter {
     /// The same directions, each change `factor` times as large: 0 is the base, 1 the adapter itself.
     pub fn scaled(&self, factor: f64) -> Result<Self> {
+        self.check_plain()?;
         let mut scaled = self.clone();
         scaled.alpha *= factor;
         for module in scaled.modules.values_mut() {
@@ -126,6 +118,7 @@ impl Adapter {
     ///
     /// The tensors go first, so that a folder with a config always has them.
     pub fn write(&self, folder: &Path, base: &str, revision: Option<&str>) -> Result<()> {
+        self.check_plain()?;
         std::fs::create_dir_all(folder).map_err(|cause| Error::file("create", folder, cause))?;
         let mut tensors = BTreeMap::new();
         for (path, module) in &self.modules {
@@ -147,6 +140,17 @@ impl Adapter {
             .map_err(|cause| Error::bug("the adapter's config has no JSON form").because(cause))?;
         config.push('\n');
         atomic::write(&folder.join(CONFIG_FILE), config.as_bytes())
+    }
+
+    /// What is trained here has neither magnitudes nor replaced modules.
+    fn check_plain(&self) -> Result<()> {
+        if self.magnitudes.is_empty() && self.replaced.is_empty() {
+            return Ok(());
+        }
+        Err(Error::user(
+            "DoRA and saved modules can be asked, merged and exported, not trained further",
+        )
+        .hint("merge the adapter with `steadfast export --merge`, and train on the result"))
     }
 
     /// PEFT's word for the kind of change. It has none for changes of whole weights, and says so when
@@ -207,6 +211,9 @@ impl Adapter {
     /// Reads a PEFT LoRA folder.
     pub fn read(folder: &Path) -> Result<Self> {
         let config = Config::read(folder)?;
+        let scales = config
+            .scales()
+            .map_err(|error| error.at(folder.join(CONFIG_FILE)))?;
         let file = folder.join(TENSOR_FILE);
         let tensors = candle_core::safetensors::load(&file, &Device::Cpu).map_err(|cause| {
             Error::user("the adapter's tensors cannot be read")
@@ -273,13 +280,39 @@ impl Adapter {
                     a: a.to_dtype(DType::F32)?,
                     b: b.to_dtype(DType::F32)?,
                     whole: false,
-                    scale: config.scale(&path),
+                    scale: scales.of(&path),
                     train_a: false,
                     train_b: false,
                 },
             );
         }
-        if modules.is_empty() {
+        let (mut magnitudes, mut replaced) = (BTreeMap::new(), BTreeMap::new());
+        for (name, tensor) in &tensors {
+            let bare = name.strip_prefix(PREFIX).unwrap_or(name);
+            if [".change.weight", ".lora_A.weight", ".lora_B.weight"]
+                .iter()
+                .any(|end| bare.ends_with(end))
+            {
+                continue;
+            }
+            let tensor = tensor.to_dtype(DType::F32)?;
+            // Older files of PEFT name the magnitude's tensor too.
+            let magnitude = bare.strip_suffix(".weight").unwrap_or(bare);
+            if let Some(path) = magnitude.strip_suffix(".lora_magnitude_vector") {
+                magnitudes.insert(path.to_owned(), tensor);
+            } else if bare.contains("lora_") {
+                return Err(Error::user("the adapter changes more than linear layers")
+                    .at(&file)
+                    .field(name.as_str())
+                    .hint(
+                        "supported: adapters of linear layers, and whole modules (modules_to_save)",
+                    ));
+            } else {
+                replaced.insert(bare.to_owned(), tensor);
+            }
+        }
+        dora::check(config.use_dora, &modules, &magnitudes).map_err(|error| error.at(&file))?;
+        if modules.is_empty() && replaced.is_empty() {
             return Err(Error::user("the adapter changes no layer")
                 .at(&file)
                 .hint("expected tensors named base_model.model.<path>.lora_A.weight"));
@@ -289,91 +322,9 @@ impl Adapter {
             alpha: config.lora_alpha,
             rank: config.r,
             rank_stabilized: config.use_rslora,
+            magnitudes,
+            replaced,
         })
-    }
-}
-
-impl Config {
-    fn read(folder: &Path) -> Result<Self> {
-        let path = folder.join(CONFIG_FILE);
-        let text = std::fs::read_to_string(&path).map_err(|cause| {
-            Error::file("read", &path, cause).hint(
-                "an adapter is a folder with adapter_config.json and adapter_model.safetensors",
-            )
-        })?;
-        let config: Self = serde_json::from_str(&text).map_err(|cause| {
-            Error::user("this is no PEFT LoRA config")
-                .at(&path)
-                .line(cause.line())
-                .because(cause)
-                .hint("it needs at least peft_type, r and lora_alpha")
-        })?;
-        config.check().map_err(|error| error.at(&path))?;
-        Ok(config)
-    }
-
-    fn check(&self) -> Result<()> {
-        let refuse = |field: &str, message: String| {
-            Err(Error::user(message)
-                .field(field)
-                .hint("supported: plain LoRA and rsLoRA, as PEFT writes them"))
-        };
-        if self.peft_type != "LORA" && self.peft_type != WHOLE {
-            return refuse(
-                "peft_type",
-                format!("adapters of type `{}` are not supported", self.peft_type),
-            );
-        }
-        if self.r == 0 {
-            return refuse("r", "the rank is 0".into());
-        }
-        if self.use_dora {
-            return refuse("use_dora", "DoRA is not supported".into());
-        }
-        if let Some(bias) = self.bias.as_deref().filter(|bias| *bias != "none") {
-            return refuse(
-                "bias",
-                format!("adapters with trained biases (`{bias}`) are not supported"),
-            );
-        }
-        if self.fan_in_fan_out {
-            return refuse(
-                "fan_in_fan_out",
-                "transposed weights are not supported".into(),
-            );
-        }
-        if self
-            .modules_to_save
-            .as_ref()
-            .is_some_and(|modules| !modules.is_empty())
-        {
-            return refuse(
-                "modules_to_save",
-                "adapters that replace whole modules are not supported".into(),
-            );
-        }
-        Ok(())
-    }
-
-    /// α/r or α/√r, a pattern's own values where one names the module.
-    fn scale(&self, path: &str) -> f64 {
-        let named = |pattern: &String| path == pattern || path.ends_with(&format!(".{pattern}"));
-        let rank = self
-            .rank_pattern
-            .iter()
-            .find(|(pattern, _)| named(pattern))
-            .map_or(self.r, |(_, rank)| *rank);
-        let alpha = self
-            .alpha_pattern
-            .iter()
-            .find(|(pattern, _)| named(pattern))
-            .map_or(self.lora_alpha, |(_, alpha)| *alpha);
-        let rank = rank.max(1) as f64;
-        if self.use_rslora {
-            alpha / rank.sqrt()
-        } else {
-            alpha / rank
-        }
     }
 }
 
@@ -407,7 +358,7 @@ mod tests {
             modules: BTreeMap::from([("model.layers.0.self_attn.q_proj".to_owned(), module)]),
             alpha: 8.0,
             rank: 4,
-            rank_stabilized: false,
+            ..Adapter::default()
         };
         adapter.write(folder.path(), "base", None).unwrap();
         let read = Adapter::read(folder.path()).unwrap();
@@ -437,12 +388,12 @@ mod tests {
                 .message
                 .contains("IA3")
         );
-        write(r#"{"peft_type":"LORA","r":1,"lora_alpha":1,"use_dora":true}"#);
+        write(r#"{"peft_type":"LORA","r":1,"lora_alpha":1,"fan_in_fan_out":true}"#);
         assert!(
             Adapter::read(folder.path())
                 .unwrap_err()
                 .message
-                .contains("DoRA")
+                .contains("transposed")
         );
     }
 

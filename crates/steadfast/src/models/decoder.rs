@@ -111,11 +111,7 @@ impl Decoder {
             head: parts.head,
             logit_cap: config.logit_cap.map(|cap| cap as f32),
             tied: config.tied_embeddings,
-            rotary: config
-                .rotary
-                .iter()
-                .map(|kind| Rotary::new(kind.frequencies()))
-                .collect(),
+            rotary: config.rotary.iter().map(Rotary::of).collect(),
             kept_layers: usize::MAX,
             shapes,
             pool: Pool::default(),
@@ -484,7 +480,7 @@ pub(crate) mod tests;
 pub(crate) mod golden;
 
 #[cfg(test)]
-mod families;
+pub(crate) mod families;
 
 #[cfg(test)]
 mod gemma3;

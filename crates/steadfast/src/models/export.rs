@@ -8,7 +8,7 @@ pub mod folder;
 pub mod gguf;
 pub mod ollama;
 
-use super::adapter::Adapter;
+use super::adapter::{Adapter, dora, replaced};
 use crate::{Error, Result};
 use candle_core::{DType, Tensor};
 
@@ -24,9 +24,15 @@ pub struct Exported {
 /// The weight [out, in] of the linear layer at `path` with the adapter's change in it, in f32; the
 /// weight itself where the adapter leaves it alone.
 fn merged(adapter: &Adapter, path: &str, weight: Tensor) -> Result<Tensor> {
+    if let Some(own) = adapter.replaced.get(&format!("{path}.weight")) {
+        return in_place_of(&weight, own, path);
+    }
     let Some(module) = adapter.modules.get(path) else {
         return Ok(weight);
     };
+    if let Some(magnitude) = adapter.magnitudes.get(path) {
+        return dora::weight(&weight, module, magnitude);
+    }
     let change = if module.whole {
         module.b.clone()
     } else {
@@ -43,14 +49,29 @@ fn merged(adapter: &Adapter, path: &str, weight: Tensor) -> Result<Tensor> {
     Ok((weight.to_dtype(DType::F32)? + change)?)
 }
 
+/// What the adapter brings in the place of the base's tensor.
+fn in_place_of(base: &Tensor, own: &Tensor, name: &str) -> Result<Tensor> {
+    if own.dims() == base.dims() {
+        Ok(own.clone())
+    } else {
+        Err(replaced::other_shape(name, own.dims(), base.dims()))
+    }
+}
+
 /// Every layer that the adapter changes must be met, or the export would silently lack a part of it.
 fn check_all_met(adapter: &Adapter, met: &std::collections::BTreeSet<String>) -> Result<()> {
     match adapter.modules.keys().find(|path| !met.contains(*path)) {
+        None => {}
+        Some(path) => {
+            return Err(Error::user(format!(
+                "the adapter changes `{path}`, which is no linear layer of this model"
+            ))
+            .hint("use the model that the adapter was trained on"));
+        }
+    }
+    match adapter.replaced.keys().find(|name| !met.contains(*name)) {
         None => Ok(()),
-        Some(path) => Err(Error::user(format!(
-            "the adapter changes `{path}`, which is no linear layer of this model"
-        ))
-        .hint("use the model that the adapter was trained on")),
+        Some(name) => Err(replaced::unknown(name)),
     }
 }
 

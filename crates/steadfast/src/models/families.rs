@@ -120,7 +120,7 @@ pub const FAMILIES: [Family; 11] = [
     Family {
         architecture: "phi3",
         class: "Phi3ForCausalLM",
-        models: "Phi-3 (4k), Phi-4",
+        models: "Phi-3 (4k and 128k), Phi-4",
         names: Names {
             queries_keys_values: &["self_attn.qkv_proj"],
             up: &["mlp.gate_up_proj"],

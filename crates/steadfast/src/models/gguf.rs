@@ -233,37 +233,81 @@ pub fn family_of(architecture: &str) -> Result<&'static str> {
         })
 }
 
+/// llama.cpp's name of a family, the reverse of [`family_of`].
+///
+/// # Errors
+/// No file of that family is written.
+pub fn architecture_of(family: &str) -> Result<&'static str> {
+    ARCHITECTURES
+        .iter()
+        .find(|(_, known)| *known == family)
+        .map(|(name, _)| *name)
+        .ok_or_else(|| {
+            let known: Vec<&str> = ARCHITECTURES.iter().map(|(_, family)| *family).collect();
+            Error::user(format!("a model of `{family}` cannot be written as a GGUF file")).hint(
+                format!(
+                    "supported: {}; write a folder with --merge, and convert it with llama.cpp's convert_hf_to_gguf.py",
+                    known.join(", ")
+                ),
+            )
+        })
+}
+
+/// Parts of a layer: llama.cpp's names and transformers'. Of two of one name the first is Gemma 3's.
+const PARTS: [(&str, &str); 14] = [
+    ("attn_norm", "input_layernorm"),
+    ("ffn_norm", "pre_feedforward_layernorm"),
+    ("ffn_norm", "post_attention_layernorm"),
+    ("post_attention_norm", "post_attention_layernorm"),
+    ("post_ffw_norm", "post_feedforward_layernorm"),
+    ("attn_q_norm", "self_attn.q_norm"),
+    ("attn_k_norm", "self_attn.k_norm"),
+    ("attn_q", "self_attn.q_proj"),
+    ("attn_k", "self_attn.k_proj"),
+    ("attn_v", "self_attn.v_proj"),
+    ("attn_output", "self_attn.o_proj"),
+    ("ffn_gate", "mlp.gate_proj"),
+    ("ffn_up", "mlp.up_proj"),
+    ("ffn_down", "mlp.down_proj"),
+];
+
+/// The tensors outside the layers.
+const WHOLE: [(&str, &str); 3] = [
+    ("token_embd.weight", "model.embed_tokens.weight"),
+    ("output_norm.weight", "model.norm.weight"),
+    ("output.weight", "lm_head.weight"),
+];
+
+/// Norms are named by where they stand, and Gemma 3 has more of them.
+fn parts(architecture: &str) -> impl Iterator<Item = (&'static str, &'static str)> {
+    let gemma3 = architecture == "gemma3";
+    PARTS.into_iter().filter(move |pair| match *pair {
+        ("ffn_norm", "pre_feedforward_layernorm") | ("post_attention_norm", _) => gemma3,
+        ("ffn_norm", _) => !gemma3,
+        _ => true,
+    })
+}
+
+/// The reverse of [`transformers_name`].
+pub fn gguf_name(architecture: &str, name: &str) -> Option<String> {
+    if let Some((known, _)) = WHOLE.iter().find(|(_, other)| *other == name) {
+        return Some((*known).to_owned());
+    }
+    let (layer, part) = name.strip_prefix("model.layers.")?.split_once('.')?;
+    let (part, kind) = part.rsplit_once('.')?;
+    let (known, _) = parts(architecture).find(|(_, other)| *other == part)?;
+    Some(format!("blk.{layer}.{known}.{kind}"))
+}
+
 /// transformers' name of a tensor in a GGUF file of that architecture; `None` for tensors that it has
 /// no use for.
 pub fn transformers_name(architecture: &str, name: &str) -> Option<String> {
-    let whole = match name {
-        "token_embd.weight" => Some("model.embed_tokens.weight"),
-        "output_norm.weight" => Some("model.norm.weight"),
-        "output.weight" => Some("lm_head.weight"),
-        _ => None,
-    };
-    if let Some(whole) = whole {
-        return Some(whole.to_owned());
+    if let Some((_, whole)) = WHOLE.iter().find(|(known, _)| *known == name) {
+        return Some((*whole).to_owned());
     }
     let (layer, part) = name.strip_prefix("blk.")?.split_once('.')?;
     let (part, kind) = part.rsplit_once('.')?;
-    let part = match part {
-        "attn_norm" => "input_layernorm",
-        "ffn_norm" if architecture == "gemma3" => "pre_feedforward_layernorm",
-        "ffn_norm" => "post_attention_layernorm",
-        "post_attention_norm" => "post_attention_layernorm",
-        "post_ffw_norm" => "post_feedforward_layernorm",
-        "attn_q_norm" => "self_attn.q_norm",
-        "attn_k_norm" => "self_attn.k_norm",
-        "attn_q" => "self_attn.q_proj",
-        "attn_k" => "self_attn.k_proj",
-        "attn_v" => "self_attn.v_proj",
-        "attn_output" => "self_attn.o_proj",
-        "ffn_gate" => "mlp.gate_proj",
-        "ffn_up" => "mlp.up_proj",
-        "ffn_down" => "mlp.down_proj",
-        _ => return None,
-    };
+    let (_, part) = parts(architecture).find(|(known, _)| *known == part)?;
     matches!(kind, "weight" | "bias").then(|| format!("model.layers.{layer}.{part}.{kind}"))
 }
 
@@ -380,5 +424,12 @@ mod tests {
             Some("model.layers.0.pre_feedforward_layernorm.weight")
         );
         assert_eq!(transformers_name("llama", "rope_freqs.weight"), None);
+        for (architecture, _) in ARCHITECTURES {
+            for (known, _) in parts(architecture) {
+                let name = format!("blk.3.{known}.weight");
+                let there = transformers_name(architecture, &name).unwrap();
+                assert_eq!(gguf_name(architecture, &there), Some(name));
+            }
+        }
     }
 }

@@ -3,7 +3,7 @@
 use super::gguf::GgufFile;
 use super::memory::{Holding, Load};
 use super::tokenizer::optional_json;
-use super::{Decoder, ModelConfig, resolve::Located, tokenizer::Tokenizer, weights};
+use super::{Adapter, Decoder, ModelConfig, resolve::Located, tokenizer::Tokenizer, weights};
 use crate::conversations::template::ChatTemplate;
 use crate::conversations::{Message, Role};
 use crate::events::{Event, Listener};
@@ -32,6 +32,21 @@ impl LanguageModel {
         Self::load_as(located, Holding::WHOLE, device)
     }
 
+    /// Loads everything with an adapter that nobody else shares the base with, so that it may bring
+    /// modules of its own; the adapter as passes take it.
+    pub fn load_adapted(
+        located: &Located,
+        adapter: Option<Adapter>,
+        device: &Device,
+    ) -> Result<(Self, Option<Adapter>)> {
+        let Some(mut adapter) = adapter else {
+            return Ok((Self::load(located, device)?, None));
+        };
+        let model = Self::load_over(located, Holding::WHOLE, Some(&mut adapter), device)?;
+        let adapter = adapter.bound_to(&model.decoder)?;
+        Ok((model, Some(adapter)))
+    }
+
     /// Loads everything so that training keeps within `limit` bytes, as far as can be said before.
     pub fn load_within(
         located: &Located,
@@ -53,9 +68,21 @@ impl LanguageModel {
 
     /// Loads everything, held as `holding` says.
     pub fn load_as(located: &Located, holding: Holding, device: &Device) -> Result<Self> {
-        let config = ModelConfig::read(&located.path)?;
+        Self::load_over(located, holding, None, device)
+    }
+
+    fn load_over(
+        located: &Located,
+        holding: Holding,
+        adapter: Option<&mut Adapter>,
+        device: &Device,
+    ) -> Result<Self> {
+        let mut config = ModelConfig::read(&located.path)?;
         let (tokenizer, template) = read_text(&located.path)?;
-        let weights = weights::read(&located.path, holding.form, device)?;
+        let mut weights = weights::read(&located.path, holding.form, device)?;
+        if let Some(adapter) = adapter {
+            adapter.lay_over(&mut config, &mut weights)?;
+        }
         let mut decoder = Decoder::new(&config, weights, device).map_err(|error| {
             if error.place.path.is_none() {
                 error.at(&located.path)

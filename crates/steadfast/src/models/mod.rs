@@ -4,7 +4,8 @@
 //! parts of all that are supported, [`decoder`] is the one
 //! network built from [`blocks`], [`accelerated`] its training on another device, both behind
 //! [`network`]; [`adapter`] is the low-rank change on top of it, [`generate`] and [`likelihood`] the
-//! two ways to ask it something ([`sampling`] chooses the tokens), [`export`] writes it for other tools.
+//! two ways to ask it something ([`sampling`] chooses the tokens), [`export`] writes it for other tools,
+//! [`push`] takes a folder to the Hub.
 
 pub mod accelerated;
 pub mod adapter;
@@ -19,6 +20,7 @@ pub mod language_model;
 pub mod likelihood;
 pub mod memory;
 pub mod network;
+pub mod push;
 pub mod resolve;
 pub mod sampling;
 pub mod tokenizer;

@@ -105,7 +105,8 @@ fn from_path(id: &str) -> Result<Located> {
     })
 }
 
-fn is_hub_id(id: &str) -> bool {
+/// Whether this is a name that a model can have on the Hub: `owner/name`.
+pub fn is_hub_id(id: &str) -> bool {
     let allowed = |part: &str| {
         !part.is_empty()
             && !part.starts_with('.')
@@ -164,7 +165,7 @@ fn from_hub(id: &str, listener: &dyn Listener) -> Result<Located> {
 }
 
 /// Whether this value of HF_HUB_OFFLINE asks for no network, read as huggingface_hub reads it.
-fn offline(value: Option<&OsStr>) -> bool {
+pub(super) fn offline(value: Option<&OsStr>) -> bool {
     let asks = |value: &str| matches!(value.to_uppercase().as_str(), "1" | "ON" | "YES" | "TRUE");
     value.and_then(OsStr::to_str).is_some_and(asks)
 }

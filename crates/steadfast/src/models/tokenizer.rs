@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use tokenizers::decoders::DecoderWrapper;
 
-mod gguf;
+pub(super) mod gguf;
 
 /// Tokens that end a turn in the chat formats of the supported families. Which of them a model's own
 /// turns end with, its template says ([`Tokenizer::end_turns_as`]).

@@ -13,8 +13,11 @@ use candle_core::quantized::{GgmlDType, QTensor};
 use candle_core::safetensors::Load;
 use candle_core::{DType, Device, Tensor};
 use rayon::prelude::*;
-use safetensors::SafeTensors;
+use safetensors::tensor::{TensorInfo, TensorView};
+use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
 /// Weights by their transformers name (`model.layers.0.self_attn.q_proj.weight`).
@@ -137,11 +140,13 @@ fn read_gguf(path: &Path, form: Form, device: &Device) -> Result<Weights> {
         .collect()
 }
 
+/// One tensor at a time, so that beside the weights only the largest of them is ever in memory.
 fn read_safetensors(folder: &Path, form: Form, device: &Device) -> Result<Weights> {
     let mut weights = Weights::new();
-    for shard in shards(folder)? {
-        let tensors = read_shard(&shard, device)?;
-        for (name, tensor) in tensors {
+    for path in shards(folder)? {
+        let mut shard = Shard::open(&path)?;
+        for name in shard.names() {
+            let tensor = shard.tensor(&name, device)?;
             let half = match tensor.dtype() {
                 DType::F32 => None,
                 DType::F16 => Some(GgmlDType::F16),
@@ -150,7 +155,7 @@ fn read_safetensors(folder: &Path, form: Form, device: &Device) -> Result<Weight
                     return Err(Error::user(format!(
                         "weights of type {other:?} are not supported"
                     ))
-                    .at(&shard)
+                    .at(&path)
                     .field(name)
                     .hint("supported types: F32, F16, BF16"));
                 }
@@ -169,30 +174,108 @@ fn read_safetensors(folder: &Path, form: Form, device: &Device) -> Result<Weight
     Ok(weights)
 }
 
-/// The tensors of one weight file, as it stores them; those that no network needs are left out.
-pub fn read_shard(shard: &Path, device: &Device) -> Result<HashMap<String, Tensor>> {
-    let bytes = std::fs::read(shard).map_err(|cause| Error::file("read", shard, cause))?;
-    let tensors = SafeTensors::deserialize(&bytes).map_err(|cause| {
-        Error::user("a safetensors file cannot be read")
-            .at(shard)
-            .because(cause)
-            .hint("the file may be truncated: download it again")
-    })?;
-    tensors
-        .tensors()
-        .into_iter()
-        .filter(|(name, _)| !is_superfluous(name))
-        .map(|(name, view)| {
-            let tensor = view.load(device).map_err(|cause| {
-                Error::user(format!(
-                    "weights of type {:?} are not supported",
-                    view.dtype()
-                ))
-                .at(shard)
-                .field(name.as_str())
+/// A weight file whose tensors are read one by one.
+struct Shard {
+    path: PathBuf,
+    file: File,
+    /// Where the tensors begin.
+    start: u64,
+    tensors: BTreeMap<String, TensorInfo>,
+}
+
+impl Shard {
+    /// Reads the header; tensors that no network needs are left out.
+    fn open(path: &Path) -> Result<Self> {
+        let failed = |cause| Error::file("read", path, cause);
+        let broken = || {
+            Error::user("a safetensors file cannot be read")
+                .at(path)
+                .hint("the file may be truncated: download it again")
+        };
+        let mut file = File::open(path).map_err(failed)?;
+        let length = file.metadata().map_err(failed)?.len();
+        let mut size = [0; 8];
+        file.read_exact(&mut size).map_err(|_| broken())?;
+        let start = u64::from_le_bytes(size).saturating_add(8);
+        // A header that is longer than its file is damage, and must not be asked memory for.
+        if start > length {
+            return Err(broken());
+        }
+        let mut header = vec![0; (start - 8) as usize];
+        file.read_exact(&mut header).map_err(failed)?;
+        let header: BTreeMap<String, Value> =
+            serde_json::from_slice(&header).map_err(|cause| broken().because(cause))?;
+        let mut tensors = BTreeMap::new();
+        let mut end = 0;
+        for (name, about) in header {
+            if name == "__metadata__" {
+                continue;
+            }
+            let info: TensorInfo = serde_json::from_value(about)
+                .map_err(|cause| broken().field(&name).because(cause))?;
+            let (from, to) = info.data_offsets;
+            if from > to {
+                return Err(broken().field(name));
+            }
+            end = end.max(to as u64);
+            if !is_superfluous(&name) {
+                tensors.insert(name, info);
+            }
+        }
+        if end != length - start {
+            return Err(broken());
+        }
+        Ok(Self {
+            path: path.to_owned(),
+            file,
+            start,
+            tensors,
+        })
+    }
+
+    fn names(&self) -> Vec<String> {
+        self.tensors.keys().cloned().collect()
+    }
+
+    /// A tensor as it is stored.
+    fn tensor(&mut self, name: &str, device: &Device) -> Result<Tensor> {
+        let Some(info) = self.tensors.get(name) else {
+            return Err(Error::bug(format!("a weight file was asked for `{name}`")));
+        };
+        let (from, to) = info.data_offsets;
+        let mut bytes = vec![0; to - from];
+        self.file
+            .seek(SeekFrom::Start(self.start + from as u64))
+            .and_then(|_| self.file.read_exact(&mut bytes))
+            .map_err(|cause| Error::file("read", &self.path, cause))?;
+        let view = TensorView::new(info.dtype, info.shape.clone(), &bytes).map_err(|cause| {
+            Error::user("a tensor has another size than its shape")
+                .at(&self.path)
+                .field(name)
                 .because(cause)
-                .hint("supported types: F32, F16, BF16")
-            })?;
+                .hint("the file may be damaged: download it again")
+        })?;
+        view.load(device).map_err(|cause| {
+            Error::user(format!(
+                "weights of type {:?} are not supported",
+                info.dtype
+            ))
+            .at(&self.path)
+            .field(name)
+            .because(cause)
+            .hint("supported types: F32, F16, BF16")
+        })
+    }
+}
+
+/// The tensors of one weight file, as it stores them; those that no network needs are left out.
+pub fn read_shard(path: &Path, device: &Device) -> Result<HashMap<String, Tensor>> {
+    let mut shard = Shard::open(path)?;
+    shard
+        .names()
+        .into_iter()
+        .map(|name| {
+            let tensor = shard.tensor(&name, device)?;
             Ok((name, tensor))
         })
         .collect()

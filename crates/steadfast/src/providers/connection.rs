@@ -1,6 +1,8 @@
 //! Where a service is, and the key it is asked with.
 
 use crate::{Error, Result};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue};
 use reqwest::redirect::Policy;
 use reqwest::{Client, Url};
@@ -13,13 +15,28 @@ const CONNECT: Duration = Duration::from_secs(15);
 
 /// A key, which no message shows.
 #[derive(Clone)]
-pub struct Key(String);
+pub struct Key {
+    /// How it stands in the header: `Bearer`, or `Basic`.
+    scheme: &'static str,
+    text: String,
+}
 
 impl Key {
     /// A key; white space around it is none of it, and nothing is no key.
     pub fn new(text: &str) -> Option<Self> {
         let text = text.trim();
-        (!text.is_empty()).then(|| Self(text.to_owned()))
+        (!text.is_empty()).then(|| Self {
+            scheme: "Bearer",
+            text: text.to_owned(),
+        })
+    }
+
+    /// Of a user with a password.
+    pub fn of_user(name: &str, password: &str) -> Self {
+        Self {
+            scheme: "Basic",
+            text: BASE64.encode(format!("{name}:{password}")),
+        }
     }
 
     /// Whether this can be the name of a variable that holds a key, rather than the key.
@@ -120,8 +137,8 @@ impl Connection {
     /// When the key cannot stand in a header, or no client can be made.
     pub fn client(&self, redirects: Policy) -> Result<Client> {
         let mut headers = HeaderMap::new();
-        if let Some(Key(key)) = &self.key {
-            let mut value = HeaderValue::try_from(format!("Bearer {key}")).map_err(|_| {
+        if let Some(Key { scheme, text }) = &self.key {
+            let mut value = HeaderValue::try_from(format!("{scheme} {text}")).map_err(|_| {
                 Error::user(format!(
                     "the key of {} holds characters that no key has",
                     self.who
@@ -161,7 +178,7 @@ impl Connection {
     /// The text without the key: a service's message may repeat it.
     pub fn without_key(&self, text: &str) -> String {
         match &self.key {
-            Some(Key(key)) => text.replace(key.as_str(), "…"),
+            Some(key) => text.replace(key.text.as_str(), "…"),
             None => text.to_owned(),
         }
     }
@@ -225,6 +242,6 @@ mod tests {
         let file = tempfile::NamedTempFile::new().unwrap();
         assert!(Key::from_file(file.path()).is_err());
         std::fs::write(file.path(), "sk-1\n").unwrap();
-        assert_eq!(Key::from_file(file.path()).unwrap().0, "sk-1");
+        assert_eq!(Key::from_file(file.path()).unwrap().text, "sk-1");
     }
 }

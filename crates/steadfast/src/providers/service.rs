@@ -8,7 +8,7 @@ use super::retry::Patience;
 use crate::{Error, Result};
 use reqwest::header::CONTENT_TYPE;
 use reqwest::redirect::Policy;
-use reqwest::{Client, RequestBuilder, Url};
+use reqwest::{Client, Method, RequestBuilder, Url};
 use serde_json::Value;
 use std::time::Duration;
 use tokio::runtime::Runtime;
@@ -92,6 +92,12 @@ impl Service {
         self.connection.base()
     }
 
+    /// The path of an address below the base, if it is one: only there the key may go.
+    pub fn path_of(&self, address: &str) -> Option<String> {
+        let rest = address.strip_prefix(&self.connection.base())?;
+        rest.strip_prefix('/').map(str::to_owned)
+    }
+
     /// How messages call it.
     pub fn who(&self) -> &str {
         &self.connection.who
@@ -137,23 +143,59 @@ impl Service {
         self.call(make, read)
     }
 
+    /// Any request that may be made twice without harm: `dress` gives it what it carries, `read` says
+    /// what its answer means.
+    ///
+    /// # Errors
+    /// As [`Service::get`].
+    pub fn ask<T>(
+        &self,
+        method: Method,
+        path: &str,
+        dress: impl Fn(RequestBuilder) -> RequestBuilder,
+        read: impl Fn(&Response) -> Reading<T>,
+    ) -> Result<T> {
+        let make = || {
+            dress(
+                self.client
+                    .request(method.clone(), self.connection.url(path)),
+            )
+        };
+        self.call(make, read)
+    }
+
     /// PUT of bytes to an address that the service sent us to; the key does not go along.
     ///
     /// # Errors
     /// As [`Service::get`].
     pub fn put(&self, what: &str, address: &Url, bytes: &[u8]) -> Result<()> {
-        let client = self.connection.plain_client()?;
-        let make = || {
-            let request = client.put(address.clone()).timeout(UPLOAD);
-            request.body(bytes.to_vec())
-        };
-        self.call(make, |response| {
+        let dress = |request: RequestBuilder| request.body(bytes.to_vec());
+        self.elsewhere(Method::PUT, address, dress, |response| {
             if response.status.is_success() {
                 Reading::Answer(())
             } else {
                 self.refusal(what, response)
             }
         })
+    }
+
+    /// Any request to an address that the service sent us to; the key does not go along.
+    ///
+    /// # Errors
+    /// As [`Service::get`].
+    pub fn elsewhere<T>(
+        &self,
+        method: Method,
+        address: &Url,
+        dress: impl Fn(RequestBuilder) -> RequestBuilder,
+        read: impl Fn(&Response) -> Reading<T>,
+    ) -> Result<T> {
+        let client = self.connection.plain_client()?;
+        let make = || {
+            let request = client.request(method.clone(), address.clone());
+            dress(request.timeout(UPLOAD))
+        };
+        self.call(make, read)
     }
 
     /// POST of something that must not be done twice: where the answer is lost, that is said rather than

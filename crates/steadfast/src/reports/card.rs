@@ -4,7 +4,7 @@
 use super::results::{Arm, Training};
 use crate::evaluation::Axis;
 use crate::models::Adapter;
-use crate::models::resolve::hub_name;
+use crate::models::resolve::{hub_name, is_hub_id};
 use crate::runs::atomic;
 use crate::settings::{ArmSettings, DataSettings, DataSource};
 use crate::{Error, Result};
@@ -66,10 +66,13 @@ impl Card<'_> {
 
     /// What the Hub sorts models by. A string of JSON is one of YAML too.
     fn front_matter(&self) -> String {
-        let mut lines = vec![
-            format!("base_model: {}", json!(hub_name(self.base))),
-            "pipeline_tag: text-generation".to_owned(),
-        ];
+        let mut lines = Vec::new();
+        // The Hub refuses a card whose base is a folder or a file of this machine.
+        let base = Some(hub_name(self.base)).filter(|name| is_hub_id(name));
+        if let Some(base) = base {
+            lines.push(format!("base_model: {}", json!(base)));
+        }
+        lines.push("pipeline_tag: text-generation".to_owned());
         if self.loads_in_peft() {
             lines.push("library_name: peft".to_owned());
         }
@@ -78,7 +81,9 @@ impl Card<'_> {
         if self.loads_in_peft() {
             lines.push("- lora".to_owned());
         }
-        lines.push(format!("- base_model:adapter:{}", hub_name(self.base)));
+        if let Some(base) = base {
+            lines.push(format!("- base_model:adapter:{base}"));
+        }
         format!("---\n{}\n---\n", lines.join("\n"))
     }
 

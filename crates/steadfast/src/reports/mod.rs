@@ -5,6 +5,7 @@ pub mod figures;
 pub mod frontier;
 pub mod harness;
 pub mod items;
+pub mod mlflow;
 pub mod page;
 pub mod results;
 pub mod svg;

@@ -68,27 +68,8 @@ impl<'a> TensorBoard<'a> {
 
 impl Listener for TensorBoard<'_> {
     fn on(&self, event: Event) {
-        match event {
-            Event::TrainingStep {
-                step,
-                loss,
-                penalty,
-                learning_rate,
-                gradient_norm,
-                tokens_per_second,
-                ..
-            } => self.scalars(
-                step,
-                &[
-                    ("train/loss", loss),
-                    ("train/penalty", penalty),
-                    ("train/learning_rate", learning_rate),
-                    ("train/gradient_norm", gradient_norm),
-                    ("train/tokens_per_second", tokens_per_second),
-                ],
-            ),
-            Event::ValidationLoss { step, loss } => self.scalars(step, &[("eval/loss", loss)]),
-            _ => {}
+        if let Some((step, values)) = event.scalars() {
+            self.scalars(step, &values);
         }
         self.inner.on(event);
     }

@@ -1,11 +1,17 @@
 //! Files appear whole or not at all.
 
 use crate::{Error, Result};
+use std::fs::File;
 use std::io::Write;
 use std::path::Path;
 
 /// Writes `bytes` to `path`: into a temporary file beside it, flushed to the disk, then renamed.
 pub fn write(path: &Path, bytes: &[u8]) -> Result<()> {
+    write_with(path, |file| file.write_all(bytes))
+}
+
+/// As [`write`], of what `fill` writes: more, maybe, than should be in memory.
+pub fn write_with(path: &Path, fill: impl FnOnce(&mut File) -> std::io::Result<()>) -> Result<()> {
     let folder = path
         .parent()
         .filter(|folder| !folder.as_os_str().is_empty())
@@ -19,11 +25,11 @@ pub fn write(path: &Path, bytes: &[u8]) -> Result<()> {
     #[cfg(unix)]
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
     let mut file = builder.tempfile_in(folder).map_err(failed)?;
-    file.write_all(bytes).map_err(failed)?;
+    fill(file.as_file_mut()).map_err(failed)?;
     file.as_file().sync_all().map_err(failed)?;
     file.persist(path).map_err(|error| failed(error.error))?;
     // The rename itself is durable once the folder is.
-    std::fs::File::open(folder)
+    File::open(folder)
         .and_then(|folder| folder.sync_all())
         .map_err(failed)
 }

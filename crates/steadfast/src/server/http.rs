@@ -192,10 +192,12 @@ pub fn serve(
     })?;
     let located = resolve::locate(settings.model.as_deref(), &*listener)?;
     let model = Arc::new(LanguageModel::load(&located, &Device::Cpu)?);
-    for ((_, folder), adapter) in settings.adapters.iter().zip(&adapters) {
-        let check = model.decoder.check_adapter(adapter);
-        check.map_err(|error| error.at(folder))?;
-    }
+    let adapters = (settings.adapters.iter().zip(adapters))
+        .map(|((_, folder), adapter)| {
+            let bound = adapter.bound_to(&model.decoder);
+            bound.map_err(|error| error.at(folder))
+        })
+        .collect::<Result<Vec<_>>>()?;
     let mut names = vec![name_of(&located.id)];
     for (name, _) in &settings.adapters {
         if names.contains(name) {

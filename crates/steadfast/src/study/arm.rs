@@ -1,5 +1,6 @@
 //! Training one arm of a study: from settings to a PEFT adapter on disk.
 
+use super::assemble::object;
 use super::data::Conversations;
 use super::replies::OwnReply;
 use crate::digest;
@@ -11,6 +12,7 @@ use crate::models::adapter::TENSOR_FILE;
 use crate::models::memory::Load;
 use crate::models::{AcceleratedDecoder, LanguageModel};
 use crate::reports::frontier::setting;
+use crate::reports::mlflow::{self, About, Tracked};
 use crate::reports::results::{LayerDisturbance, Training};
 use crate::reports::tensorboard::TensorBoard;
 use crate::runs::atomic;
@@ -178,7 +180,8 @@ pub fn train(work: &Work<'_>) -> Result<TrainedArm> {
         group: work.group,
     };
     let summary = if work.group.leads() {
-        let board = TensorBoard::open(&work.folder.join("tensorboard"), work.listener)?;
+        let tracked = Tracked::open(work.folder, || about(work), work.listener);
+        let board = TensorBoard::open(&work.folder.join("tensorboard"), &tracked)?;
         run_loop(&task, method.as_mut(), &board)?
     } else {
         run_loop(&task, method.as_mut(), work.listener)?
@@ -218,6 +221,18 @@ fn write(work: &Work<'_>, method: &dyn Method, summary: Summary, run: String) ->
         .map_err(|cause| Error::bug("a training record has no JSON form").because(cause))?;
     atomic::write(&work.folder.join(RECORD), text.as_bytes())?;
     Ok(record)
+}
+
+/// What MLflow is told of the arm while it trains.
+pub fn about(work: &Work<'_>) -> Result<About> {
+    let name = work.folder.file_name().unwrap_or_default();
+    let mut tags = mlflow::own_tags("local", work.arm.method.name(), work.seed);
+    tags.push(("steadfast.base", work.base.located.id.clone()));
+    Ok(About {
+        name: name.to_string_lossy().into_owned(),
+        parameters: object(&work.arm.hyperparameters)?,
+        tags,
+    })
 }
 
 fn trained(record: Record, adapter: PathBuf) -> TrainedArm {

@@ -14,6 +14,7 @@ use crate::providers::Name;
 use crate::reports::card::Card;
 use crate::reports::harness::Export;
 use crate::reports::items::{ItemRow, ItemSide};
+use crate::reports::mlflow::{self, Done};
 use crate::reports::page::{Agreement, Notes, SuiteNote};
 use crate::reports::results::{
     Arm, Base, Drift, FrontierPoint, LayerDisturbance, Results, SCHEMA, Training,
@@ -144,7 +145,8 @@ impl<'a> Measured<'a> {
     }
 }
 
-fn object(settings: &impl serde::Serialize) -> Result<Map<String, Value>> {
+/// Settings as results and logs show them.
+pub fn object(settings: &impl serde::Serialize) -> Result<Map<String, Value>> {
     match serde_json::to_value(settings) {
         Ok(Value::Object(map)) => Ok(map),
         _ => Err(Error::bug("hyperparameters have no JSON form")),
@@ -239,6 +241,36 @@ pub fn write_cards(
         }
     }
     Ok(())
+}
+
+/// Tells MLflow, where there is one, what was measured of each arm.
+pub fn track(
+    folder: &RunFolder,
+    results: &Results,
+    outcomes: &[Outcome<'_>],
+    elsewhere: &[HostedOutcome<'_>],
+    listener: &dyn Listener,
+) {
+    let local = outcomes
+        .iter()
+        .map(|one| (one.arm.name.as_str(), one.seed, one.scale));
+    let hosted = elsewhere
+        .iter()
+        .map(|one| (one.arm.name.as_str(), one.seed, 1.0));
+    let done: Vec<Done<'_>> = local
+        .chain(hosted)
+        .zip(&results.arms)
+        .map(|((name, seed, scale), arm)| Done {
+            folder: arm_folder(folder.path(), name, seed),
+            scale,
+            arm,
+        })
+        .collect();
+    let tags = [
+        ("steadfast.run", results.run.clone()),
+        ("steadfast.base", results.base.id.clone()),
+    ];
+    mlflow::report(&done, &tags, listener);
 }
 
 /// Every model's samples as lm-evaluation-harness leaves them. Kept scores are left out: they have no

@@ -171,7 +171,7 @@ fn what_a_judge_says_stands_beside_the_axis_over_the_same_items() {
     let before = judged("one", &[1., 1., 0., 0.], &all);
     assert_eq!(before.metrics["s/judged"].n, 3);
     let axis = &before.metrics["knowledge/judged"];
-    assert_eq!((axis.value, axis.n, axis.unscored), (100.0, 3, 1));
+    assert_eq!((axis.value, axis.n, axis.unscored), (Some(100.0), 3, 1));
     let after = judged(
         "one",
         &[1., 0., 0., 0.],

@@ -149,8 +149,10 @@ fn unsupported(host: &Decoder) -> Option<&'static str> {
             "attention windows, caps and scales of its own",
         ),
         (
-            any(&|layer| layer.rotary != Some(0)) || host.rotary.len() != 1,
-            "layers with different positions",
+            any(&|layer| layer.rotary != Some(0))
+                || host.rotary.len() != 1
+                || host.rotary[0].changes_with_length(),
+            "positions that differ by layer or length",
         ),
         (
             any(&|layer| layer.unit != Unit::Gated(Activation::Silu) || layer.parallel),

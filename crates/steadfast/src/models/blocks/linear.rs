@@ -58,6 +58,13 @@ impl<'a> BorrowedAdapter<'a> {
         adapter: Option<&'a Adapter>,
         shapes: &BTreeMap<String, (usize, usize)>,
     ) -> Result<Self> {
+        let plain =
+            |adapter: &Adapter| adapter.magnitudes.is_empty() && adapter.replaced.is_empty();
+        if !adapter.is_none_or(plain) {
+            return Err(Error::bug(
+                "an adapter is used that is not bound to its base",
+            ));
+        }
         let mut modules = BTreeMap::new();
         for (path, low_rank) in adapter.iter().flat_map(|adapter| &adapter.modules) {
             let &(outputs, inputs) = shapes.get(path).ok_or_else(|| {

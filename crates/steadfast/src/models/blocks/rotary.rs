@@ -3,6 +3,7 @@
 
 use super::attention::Heads;
 use super::lanes::vectorized;
+use crate::models::config::RotaryConfig;
 use rayon::prelude::*;
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -13,7 +14,16 @@ const FIRST: usize = 512;
 /// whole context may be far longer than any text it is given.
 #[derive(Debug)]
 pub struct Rotary {
+    usual: Growing,
+    /// Those of texts longer than so many tokens, where they are others.
+    long: Option<(usize, Growing)>,
+}
+
+/// Tables of one set of frequencies.
+#[derive(Debug)]
+struct Growing {
     frequencies: Vec<f32>,
+    factor: f32,
     tables: RwLock<Arc<Tables>>,
 }
 
@@ -41,13 +51,47 @@ impl Rotary {
     /// `frequencies` are the angles a position, in radians, of each pair of columns.
     pub fn new(frequencies: Vec<f32>) -> Self {
         Self {
-            tables: RwLock::new(Arc::new(Tables::new(0, &frequencies))),
-            frequencies,
+            usual: Growing::new(frequencies, 1.0),
+            long: None,
         }
     }
 
-    /// Tables of at least the first `positions` positions.
+    /// As a configuration says.
+    pub fn of(config: &RotaryConfig) -> Self {
+        let growing = |frequencies| Growing::new(frequencies, config.factor());
+        let long = config.long_frequencies();
+        Self {
+            usual: growing(config.frequencies()),
+            long: long.map(|(context, frequencies)| (context, growing(frequencies))),
+        }
+    }
+
+    /// Whether long texts have positions of their own.
+    pub fn changes_with_length(&self) -> bool {
+        self.long.is_some()
+    }
+
+    /// Tables of at least the first `positions` positions, for texts that are so long: as in
+    /// transformers, the longest of those read together decides for all.
     pub fn tables(&self, positions: usize) -> Arc<Tables> {
+        match &self.long {
+            Some((context, long)) if positions > *context => long.tables(positions),
+            _ => self.usual.tables(positions),
+        }
+    }
+}
+
+impl Growing {
+    /// Cosines and sines are multiplied by `factor`, which turns and enlarges at once.
+    fn new(frequencies: Vec<f32>, factor: f32) -> Self {
+        Self {
+            tables: RwLock::new(Arc::new(Tables::new(0, &frequencies, factor))),
+            frequencies,
+            factor,
+        }
+    }
+
+    fn tables(&self, positions: usize) -> Arc<Tables> {
         let held = |tables: &Tables| tables.cosines.len() >= positions * self.frequencies.len();
         {
             let tables = self.tables.read().unwrap_or_else(PoisonError::into_inner);
@@ -59,14 +103,14 @@ impl Rotary {
         // Another thread may have been here between the two locks.
         if !held(&tables) {
             let grown = positions.next_power_of_two().max(FIRST);
-            *tables = Arc::new(Tables::new(grown, &self.frequencies));
+            *tables = Arc::new(Tables::new(grown, &self.frequencies, self.factor));
         }
         tables.clone()
     }
 }
 
 impl Tables {
-    fn new(positions: usize, frequencies: &[f32]) -> Self {
+    fn new(positions: usize, frequencies: &[f32], factor: f32) -> Self {
         let mut tables = Self {
             cosines: Vec::with_capacity(positions * frequencies.len()),
             sines: Vec::with_capacity(positions * frequencies.len()),
@@ -77,8 +121,8 @@ impl Tables {
         for position in 0..positions {
             for frequency in frequencies {
                 let angle = f64::from(position as f32 * frequency);
-                tables.cosines.push(angle.cos() as f32);
-                tables.sines.push(angle.sin() as f32);
+                tables.cosines.push(angle.cos() as f32 * factor);
+                tables.sines.push(angle.sin() as f32 * factor);
             }
         }
         tables

@@ -347,12 +347,67 @@ fn scaling(fields: &Fields<'_>, own: &Fields<'_>, field: &str) -> Result<Scaling
                 None => fields.needed("max_position_embeddings")? as f64,
             },
         }),
+        "yarn" => yarn(fields, own),
+        "longrope" | "su" => long_rope(fields, own, field),
         other => Err(refused(
             field,
             format!("rotary positions scaled by `{other}` are not supported"),
         )
-        .hint("supported: default, linear, llama3")),
+        .hint("supported: default, linear, llama3, yarn, longrope")),
     }
+}
+
+/// The context that was first trained on, here or beside it, and how many times longer the model's is.
+fn contexts(fields: &Fields<'_>, own: &Fields<'_>) -> Result<(f64, f64)> {
+    let name = "original_max_position_embeddings";
+    let whole = fields.needed("max_position_embeddings")? as f64;
+    let first = match own.number(name)? {
+        Some(first) => first,
+        None => fields.number(name)?.unwrap_or(whole),
+    };
+    Ok((first, whole / first))
+}
+
+fn yarn(fields: &Fields<'_>, own: &Fields<'_>) -> Result<Scaling> {
+    let (context, longer) = contexts(fields, own)?;
+    let factor = own.number("factor")?.unwrap_or(longer);
+    // Scores grow with the logarithm of the stretch (the paper's equation 22, twice its root).
+    let larger = |weight: f64| match factor <= 1.0 {
+        true => 1.0,
+        false => 0.1 * weight * factor.ln() + 1.0,
+    };
+    let usual = match (own.number("mscale")?, own.number("mscale_all_dim")?) {
+        (Some(own), Some(all)) if own != 0.0 && all != 0.0 => larger(own) / larger(all),
+        _ => larger(1.0),
+    };
+    Ok(Scaling::Yarn {
+        factor,
+        fast: own.number("beta_fast")?.unwrap_or(32.0),
+        slow: own.number("beta_slow")?.unwrap_or(1.0),
+        context,
+        whole: own.flag("truncate")?.unwrap_or(true),
+        size: own.number("attention_factor")?.unwrap_or(usual),
+    })
+}
+
+fn long_rope(fields: &Fields<'_>, own: &Fields<'_>, field: &str) -> Result<Scaling> {
+    let divisors = |name: &str| {
+        let list = own.0.get(name).and_then(Value::as_array);
+        let numbers = list.and_then(|list| list.iter().map(Value::as_f64).collect());
+        numbers.ok_or_else(|| refused(field, format!("the rotary scaling lacks the list `{name}`")))
+    };
+    let (context, longer) = contexts(fields, own)?;
+    let factor = own.number("factor")?.unwrap_or(longer);
+    let usual = match factor <= 1.0 {
+        true => 1.0,
+        false => (1.0 + factor.ln() / context.ln()).sqrt(),
+    };
+    Ok(Scaling::LongRope {
+        short: divisors("short_factor")?,
+        long: divisors("long_factor")?,
+        context: context as usize,
+        size: own.number("attention_factor")?.unwrap_or(usual),
+    })
 }
 
 fn biases(fields: &Fields<'_>, architecture: &str) -> Result<Biases> {

@@ -144,15 +144,15 @@ fn what_is_not_supported_is_refused_by_its_name() {
         ),
         (
             "phi3",
-            json!({"rope_scaling": {"type": "longrope"}}),
+            json!({"rope_scaling": {"type": "dynamic", "factor": 2.0}}),
             "rope_scaling",
-            "`longrope`",
+            "`dynamic`",
         ),
         (
             "qwen3",
-            json!({"rope_parameters": {"rope_type": "yarn", "factor": 4.0}}),
+            json!({"rope_parameters": {"rope_type": "dynamic", "factor": 4.0}}),
             "rope_parameters",
-            "`yarn`",
+            "`dynamic`",
         ),
         (
             "llama",
@@ -212,6 +212,12 @@ fn damage_is_refused_before_anything_is_allocated() {
         ("partial_rotary_factor", json!(0.01)),
         ("rope_scaling", json!({"type": "linear"})),
         ("rope_scaling", json!({"type": "linear", "factor": 0.0})),
+        ("rope_scaling", json!({"type": "longrope"})),
+        (
+            "rope_scaling",
+            json!({"type": "longrope", "short_factor": [1.0], "long_factor": [1.0]}),
+        ),
+        ("rope_scaling", json!({"type": "yarn", "factor": -4.0})),
         (
             "rope_scaling",
             json!({"type": "llama3", "factor": 8.0, "low_freq_factor": 4.0, "high_freq_factor": 1.0}),

@@ -48,7 +48,7 @@ fn golden() -> &'static Golden {
 }
 
 /// As `noise` in `families.py`.
-fn noise(name: &str, shape: &[usize], size: f64) -> Tensor {
+pub(crate) fn noise(name: &str, shape: &[usize], size: f64) -> Tensor {
     let seed = name.bytes().fold(0u64, |seed, byte| {
         seed.wrapping_mul(31).wrapping_add(u64::from(byte))
     });
@@ -115,7 +115,7 @@ impl Case {
             modules: modules.collect(),
             alpha,
             rank,
-            rank_stabilized: false,
+            ..Adapter::default()
         }
     }
 
@@ -269,6 +269,11 @@ fn greedy_text_through_the_cache_is_that_of_transformers() -> Result<()> {
 fn reading_in_pieces_branching_and_packing_change_nothing() -> Result<()> {
     for case in &golden().cases {
         let decoder = case.decoder()?;
+        // The positions of a text that outgrows its first context change under what is read already,
+        // in transformers too.
+        if decoder.rotary[0].changes_with_length() && case.name != "longrope-short" {
+            continue;
+        }
         let adapter = case.adapter(&decoder);
         let packed = case.batch();
         let whole = decoder.hidden(&packed.tokens, &packed.lengths, Some(&adapter), None)?;
@@ -468,16 +473,18 @@ fn moments_know_every_layer_by_the_input_it_reads() -> Result<()> {
 fn another_device_takes_the_plain_shape_and_names_what_it_refuses() -> Result<()> {
     use crate::models::AcceleratedDecoder;
     use crate::models::network::Network;
+    // Nothing is special in these but how their positions are scaled.
+    let plain = ["llama3", "yarn-scaled"];
     for case in &golden().cases {
         let decoder = case.decoder()?;
         match AcceleratedDecoder::new(&decoder, &Device::Cpu) {
             Ok(accelerated) => {
-                assert_eq!(case.name, "llama3");
+                assert!(plain.contains(&case.name.as_str()), "{}", case.name);
                 let loss = accelerated.loss(&case.batch(), &case.adapter(&decoder))?;
                 assert!((loss - case.loss).abs() < 1e-5 * case.loss, "{loss}");
             }
             Err(error) => {
-                assert_ne!(case.name, "llama3", "{error}");
+                assert!(!plain.contains(&case.name.as_str()), "{error}");
                 assert!(error.hint.is_some(), "{error}");
             }
         }

@@ -80,7 +80,7 @@ pub(crate) fn wave_adapter(decoder: &Decoder, rank: usize, scale: f64) -> Adapte
         modules,
         alpha: scale * rank as f64,
         rank,
-        rank_stabilized: false,
+        ..Adapter::default()
     }
 }
 

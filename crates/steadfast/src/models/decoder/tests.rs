@@ -113,7 +113,7 @@ pub(crate) fn tiny_adapter(decoder: &Decoder) -> Adapter {
         modules,
         alpha: 2.4,
         rank: 3,
-        rank_stabilized: false,
+        ..Adapter::default()
     }
 }
 

@@ -1,7 +1,7 @@
 //! A model folder as transformers writes it: config, tokenizer, template, safetensors.
 
-use super::{Exported, bytes_under, check_all_met, check_free, merged};
-use crate::models::adapter::Adapter;
+use super::{Exported, bytes_under, check_all_met, check_free, in_place_of, merged};
+use crate::models::adapter::{Adapter, replaced};
 use crate::models::config::{ModelConfig, Scaling};
 use crate::models::language_model::read_text;
 use crate::models::resolve::Located;
@@ -47,17 +47,25 @@ pub fn write(located: &Located, adapter: &Adapter, folder: &Path) -> Result<Expo
 }
 
 fn from_folder(base: &Path, adapter: &Adapter, folder: &Path) -> Result<()> {
+    let untied = replaced::unties(adapter, &ModelConfig::read(base)?)?;
+    let mut head_in = None;
     let mut met = BTreeSet::new();
     for shard in weights::shards(base)? {
-        let tensors = weights::read_shard(&shard, &Device::Cpu)?;
+        let mut tensors = weights::read_shard(&shard, &Device::Cpu)?;
+        let file = shard.file_name().unwrap_or_default();
+        if let Some((embedding, head)) = &untied
+            && let Some(shared) = tensors.get(embedding).cloned()
+        {
+            tensors.insert(head.clone(), shared.copy()?);
+            head_in = Some((head, file.to_string_lossy().into_owned()));
+        }
         let mut written = BTreeMap::new();
         for (name, tensor) in tensors {
             let kind = tensor.dtype();
             let tensor = with_change(adapter, &name, tensor, &mut met)?.to_dtype(kind)?;
             written.insert(name, tensor);
         }
-        let name = shard.file_name().unwrap_or_default();
-        save(&written, &folder.join(name))?;
+        save(&written, &folder.join(file))?;
     }
     check_all_met(adapter, &met)?;
     for name in COMPANIONS {
@@ -67,15 +75,45 @@ fn from_folder(base: &Path, adapter: &Adapter, folder: &Path) -> Result<()> {
             atomic::write(&folder.join(name), &bytes)?;
         }
     }
+    if let Some((head, file)) = head_in {
+        let config = folder.join("config.json");
+        edit(&config, |config| {
+            config["tie_word_embeddings"] = json!(false)
+        })?;
+        let index = folder.join("model.safetensors.index.json");
+        if index.exists() {
+            edit(&index, |index| {
+                index["weight_map"][head.as_str()] = json!(file)
+            })?;
+        }
+    }
     Ok(())
 }
 
+/// Changes a JSON file that was written.
+fn edit(path: &Path, change: impl FnOnce(&mut Value)) -> Result<()> {
+    let text = std::fs::read_to_string(path).map_err(|cause| Error::file("read", path, cause))?;
+    let mut value = serde_json::from_str(&text)
+        .map_err(|cause| Error::user("the file is not JSON").at(path).because(cause))?;
+    change(&mut value);
+    json_file(path, &value)
+}
+
 fn from_gguf(base: &Path, adapter: &Adapter, folder: &Path) -> Result<()> {
-    let config = ModelConfig::read(base)?;
+    let mut config = ModelConfig::read(base)?;
     let (tokenizer, template) = read_text(base)?;
+    let mut weights = weights::read(base, Form::Floats, &Device::Cpu)?;
+    if let Some((embedding, head)) = replaced::unties(adapter, &config)?
+        && let Some(shared) = weights.remove(&embedding)
+    {
+        let shared = shared.into_floats()?;
+        weights.insert(embedding, shared.clone().into());
+        weights.insert(head, shared.copy()?.into());
+        config.tied_embeddings = false;
+    }
     let mut met = BTreeSet::new();
     let mut written = BTreeMap::new();
-    for (name, weight) in weights::read(base, Form::Floats, &Device::Cpu)? {
+    for (name, weight) in weights {
         if config.tied_embeddings && name == "lm_head.weight" {
             continue;
         }
@@ -122,12 +160,17 @@ fn from_gguf(base: &Path, adapter: &Adapter, folder: &Path) -> Result<()> {
     )
 }
 
-fn with_change(
+/// The base's tensor with what the adapter does to it.
+pub(super) fn with_change(
     adapter: &Adapter,
     name: &str,
     weight: Tensor,
     met: &mut BTreeSet<String>,
 ) -> Result<Tensor> {
+    met.insert(name.to_owned());
+    if let Some(own) = adapter.replaced.get(name) {
+        return in_place_of(&weight, own, name);
+    }
     let Some(path) = name.strip_suffix(".weight") else {
         return Ok(weight);
     };
@@ -169,7 +212,8 @@ fn config_of(config: &ModelConfig, beginning: Option<u32>, ending: &[u32]) -> Re
         Some(Scaling::Linear { factor }) => {
             value["rope_scaling"] = json!({ "rope_type": "linear", "factor": factor });
         }
-        Some(Scaling::Llama3 { .. } | Scaling::Each { .. }) => {
+        // No GGUF file that is read says any of these.
+        Some(_) => {
             return Err(Error::user(
                 "the base's rotary divisors have no form in transformers' configuration",
             )

@@ -1,79 +1,31 @@
-//! A GGUF file, as llama.cpp reads it.
+//! One GGUF file for llama.cpp and everything built on it.
 
-use super::{Exported, bytes_under, check_all_met, check_free, merged};
-use crate::models::adapter::Adapter;
+pub(crate) mod metadata;
+mod mixture;
+
+use super::{Exported, bytes_under, check_all_met, check_free, folder, merged};
+use crate::models::ModelConfig;
+use crate::models::adapter::{Adapter, replaced};
 use crate::models::gguf::{
-    GgufFile, interleave_rotary_rows, interleaved_heads, restore_rotary_rows, transformers_name,
-    write_file,
+    GgufFile, architecture_of, gguf_name, interleave_rotary_rows, interleaved_heads, is_raised,
+    restore_rotary_rows, transformers_name, write_file,
 };
+use crate::models::language_model::read_text;
 use crate::models::resolve::Located;
+use crate::models::weights;
 use crate::runs::atomic;
 use crate::{Error, Result};
-use candle_core::Device;
 use candle_core::quantized::gguf_file::Value;
 use candle_core::quantized::{GgmlDType, QTensor};
+use candle_core::{DType, Device, Tensor};
+use metadata::Metadata;
+use mixture::Matrix;
+pub use mixture::Quantization;
 use std::collections::BTreeSet;
-use std::io::Cursor;
 use std::path::Path;
 
-/// How matrices are stored.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Quantization {
-    /// 4 bytes a weight.
-    F32,
-    /// 2 bytes a weight.
-    #[default]
-    F16,
-    /// 8 bits a weight, blocks of 32 with a scale.
-    Q8_0,
-    /// 4 bits a weight, blocks of 32 with a scale.
-    Q4_0,
-    /// 4 bits a weight, blocks of 32 with a scale and a least value.
-    Q4_1,
-}
-
-impl Quantization {
-    /// All, with the words a user may write.
-    pub const ALL: [(&'static str, Self); 5] = [
-        ("F32", Self::F32),
-        ("F16", Self::F16),
-        ("Q8_0", Self::Q8_0),
-        ("Q4_0", Self::Q4_0),
-        ("Q4_1", Self::Q4_1),
-    ];
-
-    fn kind(self) -> GgmlDType {
-        match self {
-            Self::F32 => GgmlDType::F32,
-            Self::F16 => GgmlDType::F16,
-            Self::Q8_0 => GgmlDType::Q8_0,
-            Self::Q4_0 => GgmlDType::Q4_0,
-            Self::Q4_1 => GgmlDType::Q4_1,
-        }
-    }
-
-    /// llama.cpp's `general.file_type`.
-    fn file_type(self) -> u32 {
-        match self {
-            Self::F32 => 0,
-            Self::F16 => 1,
-            Self::Q4_0 => 2,
-            Self::Q4_1 => 3,
-            Self::Q8_0 => 7,
-        }
-    }
-
-    /// The embedding is the output head too, or as delicate: 4 bits are too few for it.
-    fn of_embedding(self) -> Self {
-        match self {
-            Self::Q4_0 | Self::Q4_1 => Self::Q8_0,
-            other => other,
-        }
-    }
-}
-
-/// Writes base and adapter as one GGUF file, which must not exist yet. Metadata, tokenizer and
-/// template are those of the base, which must be a GGUF file itself.
+/// Writes base and adapter as one GGUF file, which must not exist yet. Metadata, tokenizer and template
+/// of a base that is a GGUF file itself stay as they are; those of a folder are put in llama.cpp's words.
 pub fn write(
     located: &Located,
     adapter: &Adapter,
@@ -81,19 +33,76 @@ pub fn write(
     file: &Path,
 ) -> Result<Exported> {
     check_free(file)?;
-    if located.path.is_dir() {
-        return Err(
-            Error::user("a GGUF file can be written for a base that is one itself")
-                .at(&located.path)
-                .hint("write a folder with --merge, and convert it with llama.cpp's convert_hf_to_gguf.py"),
-        );
+    let (mut metadata, tensors) = if located.path.is_dir() {
+        from_folder(located, adapter, quantization)?
+    } else {
+        from_file(&located.path, adapter, quantization)?
+    };
+    metadata.insert(
+        "general.file_type".into(),
+        Value::U32(quantization.file_type()),
+    );
+    metadata.insert("general.quantization_version".into(), Value::U32(2));
+    metadata.insert("general.alignment".into(), Value::U32(32));
+    if let Some(parent) = file.parent() {
+        std::fs::create_dir_all(parent).map_err(|cause| Error::file("create", parent, cause))?;
     }
-    let base = GgufFile::open(&located.path)?;
+    atomic::write_with(file, |to| {
+        write_file(to, &metadata, &tensors).map_err(std::io::Error::other)
+    })?;
+    Ok(Exported {
+        path: file.to_owned(),
+        bytes: bytes_under(file),
+    })
+}
+
+/// What all tensors of one export share.
+struct Plan<'a> {
+    architecture: &'a str,
+    heads: usize,
+    key_value_heads: usize,
+    layers: usize,
+    tied: bool,
+    quantization: Quantization,
+}
+
+impl Plan<'_> {
+    fn heads(&self, name: &str) -> Option<usize> {
+        interleaved_heads(self.architecture, name, self.heads, self.key_value_heads)
+    }
+
+    fn kind(&self, name: &str, columns: usize) -> GgmlDType {
+        self.quantization.kind(Matrix {
+            name,
+            columns,
+            layers: self.layers,
+            tied: self.tied,
+        })
+    }
+}
+
+/// Metadata and tensors of a file.
+type Parts = (Metadata, Vec<(String, QTensor)>);
+
+fn from_file(path: &Path, adapter: &Adapter, quantization: Quantization) -> Result<Parts> {
+    let base = GgufFile::open(path)?;
     let architecture = base.text("general.architecture")?.to_owned();
     let heads = base.integer(&format!("{architecture}.attention.head_count"))?;
     let key_value_heads = base
         .integer(&format!("{architecture}.attention.head_count_kv"))
         .unwrap_or(heads);
+    let head = "lm_head.weight";
+    let untied = !base.has_tensor("output.weight")
+        && (adapter.replaced.contains_key(head)
+            || adapter.replaced.contains_key("model.embed_tokens.weight"));
+    let plan = Plan {
+        architecture: &architecture,
+        heads,
+        key_value_heads,
+        layers: base.integer(&format!("{architecture}.block_count"))?,
+        tied: !untied && !base.has_tensor("output.weight"),
+        quantization,
+    };
     let mut reader = base.reader()?;
     let mut met = BTreeSet::new();
     let mut tensors = Vec::new();
@@ -109,11 +118,18 @@ pub fn write(
             continue;
         };
         met.insert(path.to_owned());
+        met.insert(format!("{path}.weight"));
         let mut weight = stored.dequantize(&Device::Cpu)?;
-        if adapter.modules.contains_key(path) {
-            let name = format!("{path}.weight");
-            let heads = interleaved_heads(&architecture, &name, heads, key_value_heads);
-            weight = match heads {
+        if untied && path == "model.embed_tokens" {
+            // Where the adapter brings one of the two, the other stays as it was.
+            met.insert(head.to_owned());
+            let weight = merged(adapter, "lm_head", weight.clone())?;
+            let kind = plan.kind("output.weight", weight.dim(1)?);
+            tensors.push(("output.weight".into(), QTensor::quantize(&weight, kind)?));
+        }
+        let changed = changes(adapter, path);
+        if changed {
+            weight = match plan.heads(&format!("{path}.weight")) {
                 Some(heads) => {
                     let restored = restore_rotary_rows(&weight, heads)?;
                     interleave_rotary_rows(&merged(adapter, path, restored)?, heads)?
@@ -121,20 +137,8 @@ pub fn write(
                 None => merged(adapter, path, weight)?,
             };
         }
-        let embedding = path == "model.embed_tokens" || path == "lm_head";
-        let asked = if embedding {
-            quantization.of_embedding()
-        } else {
-            quantization
-        };
-        // Rows that do not divide into blocks cannot be stored in them.
-        let kind = if weight.dim(1)? % asked.kind().block_size() == 0 {
-            asked.kind()
-        } else {
-            GgmlDType::F16
-        };
-        let untouched = kind == stored.dtype() && !adapter.modules.contains_key(path);
-        let tensor = if untouched {
+        let kind = plan.kind(name, weight.dim(1)?);
+        let tensor = if kind == stored.dtype() && !changed {
             stored
         } else {
             QTensor::quantize(&weight, kind)?
@@ -142,23 +146,77 @@ pub fn write(
         tensors.push((name.to_owned(), tensor));
     }
     check_all_met(adapter, &met)?;
+    Ok((base.metadata(), tensors))
+}
 
-    let mut metadata = base.metadata();
+fn from_folder(located: &Located, adapter: &Adapter, quantization: Quantization) -> Result<Parts> {
+    let folder = &located.path;
+    let config = ModelConfig::read(folder)?;
+    let at_folder = |error: Error| error.at(folder);
+    let architecture = architecture_of(&config.architecture).map_err(at_folder)?;
+    let mut metadata = metadata::of_config(&config, architecture).map_err(at_folder)?;
+    let (tokenizer, template) = read_text(folder)?;
+    let words = metadata::of_tokenizer(&tokenizer, template.source(), config.vocabulary);
+    metadata.extend(words.map_err(at_folder)?);
+    let name = located.id.trim_end_matches('/').rsplit('/').next();
     metadata.insert(
-        "general.file_type".into(),
-        Value::U32(quantization.file_type()),
+        "general.name".into(),
+        Value::String(name.unwrap_or_default().to_owned()),
     );
-    metadata.insert("general.quantization_version".into(), Value::U32(2));
-    metadata.insert("general.alignment".into(), Value::U32(32));
-    let mut bytes = Cursor::new(Vec::new());
-    write_file(&mut bytes, &metadata, &tensors)
-        .map_err(|cause| Error::bug("the GGUF file cannot be put together").because(cause))?;
-    if let Some(parent) = file.parent() {
-        std::fs::create_dir_all(parent).map_err(|cause| Error::file("create", parent, cause))?;
+    let untied = replaced::unties(adapter, &config)?;
+    let plan = Plan {
+        architecture,
+        heads: config.heads,
+        key_value_heads: config.key_value_heads,
+        layers: config.layers.len(),
+        tied: config.tied_embeddings && untied.is_none(),
+        quantization,
+    };
+    let mut tensors = Vec::new();
+    if let Some(divisors) = metadata::divisors(&config) {
+        let divisors = Tensor::new(divisors, &Device::Cpu)?;
+        let stored = QTensor::quantize(&divisors, GgmlDType::F32)?;
+        tensors.push(("rope_freqs.weight".to_owned(), stored));
     }
-    atomic::write(file, bytes.get_ref())?;
-    Ok(Exported {
-        path: file.to_owned(),
-        bytes: bytes_under(file),
-    })
+    let mut met = BTreeSet::new();
+    for shard in weights::shards(folder)? {
+        let mut shard_of = weights::read_shard(&shard, &Device::Cpu)?;
+        if config.tied_embeddings {
+            shard_of.remove("lm_head.weight");
+        }
+        if let Some((embedding, head)) = &untied
+            && let Some(shared) = shard_of.get(embedding).cloned()
+        {
+            shard_of.insert(head.clone(), shared);
+        }
+        let mut sorted: Vec<(String, Tensor)> = shard_of.into_iter().collect();
+        sorted.sort_by(|one, other| one.0.cmp(&other.0));
+        for (name, tensor) in sorted {
+            let known = gguf_name(architecture, &name).ok_or_else(|| {
+                Error::user("a GGUF file has no name for a tensor of this model")
+                    .at(&shard)
+                    .field(name.as_str())
+                    .hint("write a folder with --merge instead")
+            })?;
+            let tensor = folder::with_change(adapter, &name, tensor, &mut met)?;
+            let mut tensor = tensor.to_dtype(DType::F32)?;
+            if let Some(heads) = plan.heads(&name) {
+                tensor = interleave_rotary_rows(&tensor, heads)?;
+            }
+            if is_raised(architecture, &name) {
+                tensor = (tensor + 1.0)?;
+            }
+            let kind = match tensor.dims() {
+                [_, columns] => plan.kind(&known, *columns),
+                _ => GgmlDType::F32,
+            };
+            tensors.push((known, QTensor::quantize(&tensor, kind)?));
+        }
+    }
+    check_all_met(adapter, &met)?;
+    Ok((metadata, tensors))
+}
+
+fn changes(adapter: &Adapter, path: &str) -> bool {
+    adapter.modules.contains_key(path) || adapter.replaced.contains_key(&format!("{path}.weight"))
 }

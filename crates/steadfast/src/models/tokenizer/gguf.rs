@@ -230,8 +230,11 @@ fn sentence_pieces(
     Ok(inner)
 }
 
-/// How text is cut before BPE, by llama.cpp's name for it.
-fn pre_tokenizer(file: &GgufFile, name: &str) -> Result<PreTokenizerWrapper> {
+/// llama.cpp's names of ways to cut text before BPE.
+const CUTS: [&str; 4] = ["smollm", "gpt-2", "llama-bpe", "qwen2"];
+
+/// How text is cut before BPE, by llama.cpp's name for it; `None` for a name that is not known.
+fn cutter(name: &str) -> Result<Option<PreTokenizerWrapper>> {
     let bytes = |use_regex| ByteLevel::new(false, true, use_regex).into();
     let by_pattern = |digits: &str| -> Result<PreTokenizerWrapper> {
         let pattern = format!(
@@ -251,12 +254,53 @@ fn pre_tokenizer(file: &GgufFile, name: &str) -> Result<PreTokenizerWrapper> {
         "gpt-2" | "default" => vec![bytes(true)],
         "llama-bpe" => vec![by_pattern(r"\p{N}{1,3}")?, bytes(false)],
         "qwen2" => vec![by_pattern(r"\p{N}")?, bytes(false)],
-        other => {
-            return Err(Error::user(format!("the GGUF pre-tokenizer `{other}` is not supported"))
-                .at(file.path())
-                .field("tokenizer.ggml.pre")
-                .hint("supported: smollm, gpt-2, llama-bpe, qwen2; or use a model folder with tokenizer.json"));
-        }
+        _ => return Ok(None),
     };
-    Ok(Sequence::new(parts).into())
+    Ok(Some(Sequence::new(parts).into()))
+}
+
+fn pre_tokenizer(file: &GgufFile, name: &str) -> Result<PreTokenizerWrapper> {
+    cutter(name)?.ok_or_else(|| {
+        Error::user(format!("the GGUF pre-tokenizer `{name}` is not supported"))
+            .at(file.path())
+            .field("tokenizer.ggml.pre")
+            .hint(format!(
+                "supported: {}; or use a model folder with tokenizer.json",
+                CUTS.join(", ")
+            ))
+    })
+}
+
+/// llama.cpp's name of the way in which a tokenizer (its JSON form) cuts text.
+///
+/// # Errors
+/// A user error where no name is known for it.
+pub fn cut_of(tokenizer: &serde_json::Value) -> Result<&'static str> {
+    let own = steps(&tokenizer["pre_tokenizer"]);
+    for name in CUTS {
+        let known = serde_json::to_value(cutter(name)?)
+            .map_err(|cause| Error::bug("a pre-tokenizer has no JSON form").because(cause))?;
+        if steps(&known) == own {
+            return Ok(name);
+        }
+    }
+    Err(
+        Error::user("llama.cpp's name of this tokenizer's pre-tokenizer is not known").hint(
+            "write a folder with --merge, and convert it with llama.cpp's convert_hf_to_gguf.py",
+        ),
+    )
+}
+
+/// The steps one after the other; offsets are nothing that llama.cpp has.
+fn steps(pre_tokenizer: &serde_json::Value) -> Vec<serde_json::Value> {
+    let mut steps = match pre_tokenizer["pretokenizers"].as_array() {
+        Some(steps) => steps.clone(),
+        None => vec![pre_tokenizer.clone()],
+    };
+    for step in &mut steps {
+        if let Some(step) = step.as_object_mut() {
+            step.remove("trim_offsets");
+        }
+    }
+    steps
 }

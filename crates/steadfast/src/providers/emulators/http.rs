@@ -15,7 +15,7 @@ pub struct Reaction {
     /// Further headers, each a whole line.
     pub headers: Vec<String>,
     /// The body.
-    pub body: String,
+    pub body: Vec<u8>,
     /// Waits so long first.
     pub delay: Duration,
     /// Ends the connection in the middle of the body.
@@ -38,7 +38,7 @@ impl Reaction {
     }
 
     /// A status and a body.
-    pub fn new(status: u16, body: impl Into<String>) -> Self {
+    pub fn new(status: u16, body: impl Into<Vec<u8>>) -> Self {
         Self {
             status,
             headers: Vec::new(),
@@ -69,6 +69,8 @@ impl Reaction {
 pub struct Request {
     /// The request line and the headers, lower case.
     pub head: String,
+    /// What is asked for, as it was written: its path and its query.
+    pub target: String,
     /// The body, where it is JSON.
     pub body: Value,
     /// The body as it came.
@@ -83,15 +85,13 @@ impl Request {
 
     /// What is asked for below `/v1/`, without a query.
     pub fn path(&self) -> &str {
-        let target = self.head.split_whitespace().nth(1).unwrap_or_default();
-        let path = target.split('?').next().unwrap_or_default();
+        let path = self.target.split('?').next().unwrap_or_default();
         path.strip_prefix("/v1/").unwrap_or(path)
     }
 
     /// A value of the query, as it stands.
     pub fn query(&self, name: &str) -> Option<&str> {
-        let target = self.head.split_whitespace().nth(1)?;
-        let (_, query) = target.split_once('?')?;
+        let (_, query) = self.target.split_once('?')?;
         let pairs = query.split('&').filter_map(|pair| pair.split_once('='));
         pairs
             .into_iter()
@@ -187,14 +187,21 @@ fn serve(stream: &TcpStream, heard: &Mutex<Vec<Request>>, script: &Script) -> st
         head += &line;
     }
     let lower = head.to_lowercase();
-    let length = lower
-        .lines()
-        .find_map(|line| line.strip_prefix("content-length:"))
-        .and_then(|length| length.trim().parse().ok())
-        .unwrap_or(0);
-    let mut body = vec![0; length];
-    reader.read_exact(&mut body)?;
+    let field = |name: &str| lower.lines().find_map(|line| line.strip_prefix(name));
+    let body = if field("transfer-encoding:").is_some_and(|how| how.trim() == "chunked") {
+        chunks(&mut reader)?
+    } else {
+        let length = field("content-length:").and_then(|length| length.trim().parse().ok());
+        let mut body = vec![0; length.unwrap_or(0)];
+        reader.read_exact(&mut body)?;
+        body
+    };
     let request = Request {
+        target: head
+            .split_whitespace()
+            .nth(1)
+            .unwrap_or_default()
+            .to_owned(),
         head: lower,
         body: serde_json::from_slice(&body).unwrap_or_default(),
         bytes: body,
@@ -216,13 +223,31 @@ fn serve(stream: &TcpStream, heard: &Mutex<Vec<Request>>, script: &Script) -> st
         answer += "\r\n";
     }
     answer += "\r\n";
-    let end = if reaction.cut {
-        reaction.body.floor_char_boundary(reaction.body.len() / 2)
-    } else {
-        reaction.body.len()
+    let mut answer = answer.into_bytes();
+    // What a HEAD asks for is told, not sent.
+    let end = match request.method() {
+        "head" => 0,
+        _ if reaction.cut => reaction.body.len() / 2,
+        _ => reaction.body.len(),
     };
-    answer += &reaction.body[..end];
+    answer.extend(&reaction.body[..end]);
     let mut stream = stream;
-    stream.write_all(answer.as_bytes())?;
+    stream.write_all(&answer)?;
     stream.flush()
+}
+
+/// A body that comes in pieces, each after its length in hexadecimal.
+fn chunks(reader: &mut impl BufRead) -> std::io::Result<Vec<u8>> {
+    let mut body = Vec::new();
+    loop {
+        let mut line = String::new();
+        reader.read_line(&mut line)?;
+        let length = usize::from_str_radix(line.trim(), 16).unwrap_or(0);
+        let mut piece = vec![0; length + 2];
+        reader.read_exact(&mut piece)?;
+        if length == 0 {
+            return Ok(body);
+        }
+        body.extend(&piece[..length]);
+    }
 }

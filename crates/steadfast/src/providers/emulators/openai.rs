@@ -82,9 +82,9 @@ impl OpenAi {
             ("get", ["files", id]) => {
                 self.with_file(id, |id, bytes| Reaction::json(&file(id, bytes)))
             }
-            ("get", ["files", id, "content"]) => self.with_file(id, |_, bytes| {
-                Reaction::new(200, String::from_utf8_lossy(bytes))
-            }),
+            ("get", ["files", id, "content"]) => {
+                self.with_file(id, |_, bytes| Reaction::new(200, bytes.to_vec()))
+            }
             ("post", ["fine_tuning", "jobs"]) => self.create(request),
             ("get", ["fine_tuning", "jobs"]) => self.list(request),
             ("get", ["fine_tuning", "jobs", id]) => self.with_job(id, |job| {

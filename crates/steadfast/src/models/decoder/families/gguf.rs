@@ -1,43 +1,12 @@
 //! The same models as GGUF files, as llama.cpp's converter writes them, against their folders.
 
 use super::*;
-use crate::models::config::Scaling;
-use crate::models::export::{self, gguf::Quantization};
-use crate::models::gguf::{interleave_rotary_rows, transformers_name, write_file};
+use crate::models::export;
+use crate::models::export::gguf::{Quantization, metadata};
+use crate::models::gguf::{gguf_name, interleave_rotary_rows, write_file};
 use candle_core::quantized::gguf_file::{self, Value};
 use candle_core::quantized::{GgmlDType, QTensor};
 use serde_json::json;
-
-/// Parts of a layer in llama.cpp's words.
-const PARTS: [&str; 13] = [
-    "attn_norm",
-    "ffn_norm",
-    "post_attention_norm",
-    "post_ffw_norm",
-    "attn_q_norm",
-    "attn_k_norm",
-    "attn_q",
-    "attn_k",
-    "attn_v",
-    "attn_output",
-    "ffn_gate",
-    "ffn_up",
-    "ffn_down",
-];
-
-/// llama.cpp's name of a tensor: the one that is read as transformers' name.
-fn name_in_gguf(architecture: &str, name: &str) -> String {
-    let whole = ["token_embd.weight", "output_norm.weight", "output.weight"].map(str::to_owned);
-    let layers = (0..4).flat_map(|layer| {
-        PARTS.iter().flat_map(move |part| {
-            ["weight", "bias"].map(|kind| format!("blk.{layer}.{part}.{kind}"))
-        })
-    });
-    let mut names = whole.into_iter().chain(layers);
-    names
-        .find(|known| transformers_name(architecture, known).as_deref() == Some(name))
-        .unwrap_or_else(|| panic!("{name} has no name in a GGUF file"))
-}
 
 fn write(case: &Case, architecture: &str, config: &ModelConfig, path: &Path) -> Result<()> {
     let stored = |tensor: Tensor| Ok::<_, Error>(QTensor::quantize(&tensor, GgmlDType::F32)?);
@@ -53,74 +22,17 @@ fn write(case: &Case, architecture: &str, config: &ModelConfig, path: &Path) -> 
         if architecture == "gemma3" && name.ends_with("norm.weight") {
             tensor = (tensor + 1.0)?;
         }
-        tensors.push((name_in_gguf(architecture, name), stored(tensor)?));
+        let name = gguf_name(architecture, name).expect("a name in a GGUF file");
+        tensors.push((name, stored(tensor)?));
     }
-    let mut metadata = vec![
-        (
-            "general.architecture".to_owned(),
-            Value::String(architecture.into()),
-        ),
-        (
-            format!("{architecture}.attention.layer_norm_rms_epsilon"),
-            Value::F32(config.norm.epsilon as f32),
-        ),
-        (
-            format!("{architecture}.rope.freq_base"),
-            Value::F32(config.rotary[0].theta as f32),
-        ),
-    ];
-    for (key, count) in [
-        ("embedding_length", config.hidden_size),
-        ("feed_forward_length", config.intermediate_size),
-        ("block_count", config.layers.len()),
-        ("context_length", config.context),
-        ("attention.head_count", config.heads),
-        ("attention.head_count_kv", config.key_value_heads),
-        ("attention.key_length", config.head_size),
-    ] {
-        metadata.push((format!("{architecture}.{key}"), Value::U32(count as u32)));
+    if let Some(divisors) = metadata::divisors(config) {
+        let divisors = Tensor::new(divisors, &Device::Cpu)?;
+        tensors.push(("rope_freqs.weight".into(), stored(divisors)?));
     }
-    match &config.rotary[0].scaling {
-        Scaling::Linear { factor } => {
-            metadata.push((
-                format!("{architecture}.rope.scaling.type"),
-                Value::String("linear".into()),
-            ));
-            metadata.push((
-                format!("{architecture}.rope.scaling.factor"),
-                Value::F32(*factor as f32),
-            ));
-        }
-        Scaling::Llama3 { .. } => {
-            let mut plain = config.rotary[0].clone();
-            let scaled = plain.frequencies();
-            plain.scaling = Scaling::None;
-            let plain = plain.frequencies();
-            let divisors: Vec<f32> = plain
-                .iter()
-                .zip(&scaled)
-                .map(|(plain, scaled)| plain / scaled)
-                .collect();
-            let count = divisors.len();
-            let divisors = Tensor::from_vec(divisors, count, &Device::Cpu)?;
-            tensors.push(("rope_freqs.weight".into(), stored(divisors)?));
-        }
-        Scaling::None | Scaling::Each { .. } => {}
-    }
-    if let [_, local] = config.rotary.as_slice() {
-        let window = config.layers.iter().find_map(|layer| layer.window);
-        let key = |name: &str| format!("{architecture}.{name}");
-        metadata.push((key("rope.freq_base_swa"), Value::F32(local.theta as f32)));
-        metadata.push((
-            key("attention.sliding_window"),
-            Value::U32(window.unwrap_or(0) as u32),
-        ));
-        metadata.push((key("attention.sliding_window_pattern"), Value::U32(3)));
-    }
-    let metadata = metadata.iter().map(|(key, value)| (key, value));
+    let metadata = metadata::of_config(config, architecture)?;
     let mut file =
         std::fs::File::create(path).map_err(|cause| Error::file("write", path, cause))?;
-    Ok(write_file(&mut file, metadata, &tensors)?)
+    Ok(write_file(&mut file, &metadata, &tensors)?)
 }
 
 #[test]
@@ -154,6 +66,10 @@ fn a_gguf_file_answers_as_its_folder_does() -> Result<()> {
         let apart = largest_difference(&logits(&of_file)?, &logits(&of_folder)?);
         assert!(apart < 2e-5, "{name}: {apart}");
         assert!(of_file.linear_paths() == of_folder.linear_paths());
+
+        let own = ModelConfig::read(place.path())?;
+        let known = ModelConfig::read(&file)?;
+        assert_eq!(own.layers, known.layers, "{name}");
 
         let adapter = case.adapter(&of_file);
         let expected =
