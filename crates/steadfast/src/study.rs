@@ -29,7 +29,7 @@ use crate::reports;
 use crate::reports::card::Card;
 use crate::reports::frontier::Frontier;
 use crate::reports::results::{Results, Training};
-use crate::runs::folder::RunFolder;
+use crate::runs::folder::{self, RunFolder};
 use crate::runs::store::Store;
 use crate::runs::{atomic, manifest};
 use crate::settings::{MeasureSettings, StudySettings, TuneSettings};
@@ -252,6 +252,8 @@ pub fn tune(settings: &TuneSettings, listener: &dyn Listener) -> Result<TuneOutc
     let store = Store::new(settings.output.join("store"));
     std::fs::create_dir_all(&settings.output)
         .map_err(|cause| Error::file("create", &settings.output, cause))?;
+    // Two at once would leave the tensors of one beside the settings of the other.
+    let _held = folder::hold(&settings.output, "--output")?;
     let conversations = data::read(&settings.data, &base, settings.seed)?;
     let arms = std::slice::from_ref(&settings.arm);
     let retained = arm::needs_retained(arms)
