@@ -1,37 +1,15 @@
 //! The measurement files that `compare` and `gate` read.
 
 use std::path::Path;
-use steadfast::evaluation::measurement::{Measurement, SCHEMA};
+use steadfast::evaluation::measurement::Measurement;
 use steadfast::{Error, Result};
-
-const HINT: &str = "make it with: steadfast measure --json > FILE";
 
 /// Reads one measurement file.
 pub fn read(path: &Path) -> Result<Measurement> {
-    let text = std::fs::read_to_string(path)
-        .map_err(|cause| Error::file("read", path, cause).hint(HINT))?;
-    let value: serde_json::Value = serde_json::from_str(&text).map_err(|cause| {
-        Error::user("the measurement is not JSON")
-            .at(path)
-            .line(cause.line())
-            .because(cause)
-            .hint(HINT)
+    let text = std::fs::read_to_string(path).map_err(|cause| {
+        Error::file("read", path, cause).hint("make it with: steadfast measure --json > FILE")
     })?;
-    let schema = &value["schema"];
-    if schema != SCHEMA {
-        return Err(Error::user(format!(
-            "the file is no measurement: its schema is {schema}"
-        ))
-        .at(path)
-        .field("schema")
-        .hint(format!("this version reads \"{SCHEMA}\"; {HINT}")));
-    }
-    serde_json::from_value(value).map_err(|cause| {
-        Error::user("the measurement lacks what its schema promises")
-            .at(path)
-            .because(cause)
-            .hint(HINT)
-    })
+    Measurement::parse(&text).map_err(|error| error.at(path))
 }
 
 /// Reads both at once, so that mistakes in either are reported together.

@@ -159,16 +159,29 @@ impl Error {
         Err(first)
     }
 
-    /// A reading or writing failure on `path`.
+    /// A reading or writing failure on `path`, with a first hint that the caller may know better.
     pub fn file(action: &str, path: impl AsRef<Path>, cause: std::io::Error) -> Self {
-        let class = if cause.kind() == std::io::ErrorKind::NotFound {
-            Class::User
-        } else {
-            Class::Outside
+        use std::io::ErrorKind;
+        let (class, hint) = match cause.kind() {
+            ErrorKind::NotFound => (Class::User, "check the path"),
+            // Its bytes are read as text nowhere else.
+            ErrorKind::InvalidData => (
+                Class::User,
+                "the file must be UTF-8 text: it may be damaged",
+            ),
+            ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
+                (Class::Outside, "make room on the disk")
+            }
+            ErrorKind::ReadOnlyFilesystem => {
+                (Class::Outside, "name a place that can be written to")
+            }
+            ErrorKind::PermissionDenied => (Class::Outside, "check your rights to it"),
+            _ => (Class::Outside, "check the disk and your rights to it"),
         };
         Self::new(class, format!("cannot {action} the file"))
             .at(path)
             .because(cause)
+            .hint(hint)
     }
 }
 

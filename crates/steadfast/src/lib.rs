@@ -25,5 +25,7 @@ pub mod server;
 pub mod settings;
 pub mod study;
 pub mod training;
+#[cfg(any(test, fuzzing))]
+pub mod untrusted;
 
 pub use error::{Error, Result};

@@ -32,7 +32,7 @@ use crate::reports::card::Card;
 use crate::reports::frontier::Frontier;
 use crate::reports::mlflow;
 use crate::reports::results::{Results, Training};
-use crate::runs::folder::RunFolder;
+use crate::runs::folder::{self, RunFolder};
 use crate::runs::store::Store;
 use crate::runs::{atomic, manifest};
 use crate::settings::{Extent, MeasureSettings, StudySettings, TuneSettings};
@@ -258,9 +258,13 @@ pub fn tune(
         &Device::Cpu,
         listener,
     )?;
+    // Two at once would leave the tensors of one beside the settings of the other.
+    let mut _held = None;
     group.told(|| {
         std::fs::create_dir_all(&settings.output)
-            .map_err(|cause| Error::file("create", &settings.output, cause))
+            .map_err(|cause| Error::file("create", &settings.output, cause))?;
+        _held = Some(folder::hold(&settings.output, "--output")?);
+        Ok(())
     })?;
     let conversations = data::read(&settings.data, &base, settings.seed)?;
     let arms = std::slice::from_ref(&settings.arm);

@@ -11,11 +11,16 @@ use minijinja::{Environment, ErrorKind, UndefinedBehavior, Value};
 use serde::Serialize;
 use serde_json::ser::{Formatter, PrettyFormatter};
 
-/// Instructions a rendering may take; a long conversation takes some thousands.
-const FUEL: u64 = 10_000_000;
+/// Instructions a rendering may take; a long conversation takes some thousands. One also pays for 64
+/// bytes of text that the template makes, so that this bounds memory too: 64 MB.
+const FUEL: u64 = 1_000_000;
 
 /// Bytes a rendering may have: some ten times the longest context of the supported models.
 const LONGEST: usize = 16 << 20;
+
+/// The stack of a rendering. A template can put a list into a list as often as its fuel lasts, and to
+/// print or to drop the outermost takes a call a level. Only what is used of it takes memory.
+const STACK: usize = 1 << 30;
 
 /// A compiled Jinja chat template with its special tokens.
 #[derive(Debug)]
@@ -78,26 +83,42 @@ impl ChatTemplate {
                 content: &message.content,
             })
             .collect();
-        self.environment
-            .get_template("chat")
-            .and_then(|template| {
-                let context = minijinja::context! {
-                    messages => Value::from(Serde(&turns)),
-                    add_generation_prompt => add_generation_prompt,
-                    bos_token => self.bos.as_str(),
-                    eos_token => self.eos.as_str(),
-                };
-                let mut output = Bounded::default();
-                template.render_captured_to(context, &mut output)?;
-                String::from_utf8(output.bytes).map_err(|cause| {
-                    minijinja::Error::new(ErrorKind::WriteFailure, cause.to_string())
-                })
-            })
-            .map_err(|cause| {
-                Error::user("the chat template refuses this conversation")
+        let print = || {
+            let template = self.environment.get_template("chat")?;
+            let context = minijinja::context! {
+                messages => Value::from(Serde(&turns)),
+                add_generation_prompt => add_generation_prompt,
+                bos_token => self.bos.as_str(),
+                eos_token => self.eos.as_str(),
+            };
+            let mut output = Bounded::default();
+            template.render_captured_to(context, &mut output)?;
+            String::from_utf8(output.bytes)
+                .map_err(|cause| minijinja::Error::new(ErrorKind::WriteFailure, cause.to_string()))
+        };
+        self.with_room(&print)?.map_err(|cause| {
+            Error::user("the chat template refuses this conversation")
+                .because(cause)
+                .hint("the model's template may want other roles or another order of turns")
+        })
+    }
+
+    /// Does the work on a large stack, where the template could need one: only a namespace outlives a
+    /// turn of a loop.
+    fn with_room<T: Send>(&self, work: &(impl Fn() -> T + Sync)) -> Result<T> {
+        if !self.source.contains("namespace") {
+            return Ok(work());
+        }
+        std::thread::scope(|scope| {
+            let builder = std::thread::Builder::new().stack_size(STACK);
+            let thread = builder.spawn_scoped(scope, work).map_err(|cause| {
+                Error::outside("there is no room to render the chat template")
                     .because(cause)
-                    .hint("the model's template may want other roles or another order of turns")
-            })
+                    .hint("raise the limit of virtual memory (ulimit -v), or end other programs")
+            })?;
+            let outcome = thread.join();
+            Ok(outcome.unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+        })
     }
 }
 

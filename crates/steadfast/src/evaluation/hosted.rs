@@ -303,7 +303,7 @@ fn text_body(model: &str, text: &str, continuation: &str) -> Value {
 }
 
 /// The tokens of the echoed prompt that are the continuation's, by their places in characters.
-fn of_text(value: &Value, text: &str, continuation: &str) -> Option<Likelihood> {
+pub(crate) fn of_text(value: &Value, text: &str, continuation: &str) -> Option<Likelihood> {
     let told = &value["choices"].get(0)?["logprobs"];
     let offsets = told["text_offset"].as_array()?;
     let values = told["token_logprobs"].as_array()?;
@@ -359,7 +359,7 @@ fn chat_body(model: &str, messages: &[Message], continuation: Option<&str>) -> V
 }
 
 /// The tokens behind the `before` ones that the conversation has without its last turn.
-fn of_chat(value: &Value, before: usize) -> Option<Likelihood> {
+pub(crate) fn of_chat(value: &Value, before: usize) -> Option<Likelihood> {
     let told = value["prompt_logprobs"].as_array()?;
     let mut likelihood = Likelihood {
         log_probability: 0.0,

@@ -67,6 +67,40 @@ pub struct Measurement {
     pub samples: Vec<Sample>,
 }
 
+impl Measurement {
+    /// Reads the text of a measurement file.
+    ///
+    /// # Errors
+    /// A user error when the text is not JSON, of another schema, or lacks something.
+    pub fn parse(text: &str) -> Result<Self> {
+        const HINT: &str = "make it with: steadfast measure --json > FILE";
+        let value: serde_json::Value = serde_json::from_str(text).map_err(|cause| {
+            Error::user("the measurement is not JSON")
+                .line(cause.line())
+                .because(cause)
+                .hint(HINT)
+        })?;
+        let schema = &value["schema"];
+        if schema != SCHEMA {
+            let found = match schema.as_str() {
+                Some(name) if name.len() <= 100 => schema.to_string(),
+                Some(_) => "another".to_owned(),
+                None => "null".to_owned(),
+            };
+            return Err(
+                Error::user(format!("the file is no measurement: its schema is {found}"))
+                    .field("schema")
+                    .hint(format!("this version reads \"{SCHEMA}\"; {HINT}")),
+            );
+        }
+        serde_json::from_value(value).map_err(|cause| {
+            Error::user("the measurement lacks what its schema promises")
+                .because(cause)
+                .hint(HINT)
+        })
+    }
+}
+
 /// Two measurements, paired by item.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Comparison {

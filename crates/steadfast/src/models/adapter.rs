@@ -26,6 +26,8 @@ pub const CONFIG_FILE: &str = "adapter_config.json";
 pub const TENSOR_FILE: &str = "adapter_model.safetensors";
 /// Our kind of change of whole weights, which are written as `<path>.change.weight` [out, in].
 const WHOLE: &str = "WHOLE_WEIGHTS";
+/// How many times as wide as it is high a weight may be: some times what real layers are.
+const WIDEST: usize = 256;
 /// What PEFT puts before a module's path.
 const PREFIX: &str = "base_model.model.";
 
@@ -228,7 +230,7 @@ impl Adapter {
                 continue;
             };
             let path = module.strip_prefix(PREFIX).unwrap_or(module).to_owned();
-            let (_, width) = change.dims2().map_err(|_| {
+            let (height, width) = change.dims2().map_err(|_| {
                 Error::user(format!(
                     "the change of a weight has shape {:?}, not two dimensions",
                     change.dims()
@@ -237,6 +239,15 @@ impl Adapter {
                 .field(name.as_str())
                 .hint("the file is damaged: copy the adapter again")
             })?;
+            // Its identity is width × width: that must stay in proportion to what the file holds.
+            if height == 0 || width == 0 || width / height > WIDEST {
+                return Err(Error::user(format!(
+                    "the change of a weight has shape [{height}, {width}], which no layer has"
+                ))
+                .at(&file)
+                .field(name.as_str())
+                .hint("the file is damaged: copy the adapter again"));
+            }
             let change = change.to_dtype(DType::F32)?;
             let whole = LowRank::whole(change, identities.of(width)?);
             modules.insert(path, whole);
@@ -251,6 +262,7 @@ impl Adapter {
                     Error::user("a lora_A has no lora_B beside it")
                         .at(&file)
                         .field(name.as_str())
+                        .hint("the file is damaged: copy the adapter again")
                 })?;
             let path = module.strip_prefix(PREFIX).unwrap_or(module).to_owned();
             let matrix = |part: &str, tensor: &Tensor| {
@@ -266,6 +278,12 @@ impl Adapter {
             };
             let (rank, _) = matrix("lora_A", a)?;
             let (_, columns) = matrix("lora_B", b)?;
+            if rank == 0 {
+                return Err(Error::user("a low-rank factor has no rows")
+                    .at(&file)
+                    .field(name.as_str())
+                    .hint("the file is damaged: copy the adapter again"));
+            }
             if columns != rank {
                 return Err(Error::user(format!(
                     "lora_A has {rank} rows and lora_B {columns} columns: both are the rank"

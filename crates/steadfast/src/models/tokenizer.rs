@@ -52,27 +52,23 @@ impl Tokenizer {
     /// Tokens of a text that is no chat, begun as the tokenizer itself begins one (Gemma, say, is lost
     /// without its `<bos>`). A chat template prints such tokens itself.
     pub fn encode_plain(&self, text: &str) -> Result<Vec<u32>> {
-        let encoding = self
-            .inner
-            .encode(text, true)
-            .map_err(|cause| Error::bug("a text cannot be tokenized").because(cause))?;
+        let encoding = self.inner.encode(text, true).map_err(untokenized)?;
         Ok(encoding.get_ids().to_vec())
     }
 
     /// Tokens of `text` and the byte range of the text that each stands for.
     pub fn encode_with_offsets(&self, text: &str) -> Result<(Vec<u32>, Vec<Span>)> {
-        let encoding = self
-            .inner
-            .encode(text, false)
-            .map_err(|cause| Error::bug("a text cannot be tokenized").because(cause))?;
+        let encoding = self.inner.encode(text, false).map_err(untokenized)?;
         Ok((encoding.get_ids().to_vec(), encoding.get_offsets().to_vec()))
     }
 
     /// Text of `tokens`, special tokens left out.
     pub fn decode(&self, tokens: &[u32]) -> Result<String> {
-        self.inner
-            .decode(tokens, true)
-            .map_err(|cause| Error::bug("tokens cannot be decoded").because(cause))
+        self.inner.decode(tokens, true).map_err(|cause| {
+            Error::user("the model's tokenizer cannot decode its own tokens")
+                .because(cause)
+                .hint("tokenizer.json may be damaged: download it again")
+        })
     }
 
     /// Puts the token first among those that stop a reply which `after` has first: what a template
@@ -97,12 +93,21 @@ impl Tokenizer {
                     "save it with transformers' `AutoTokenizer.save_pretrained` and copy it here",
                 ));
         }
-        let inner = tokenizers::Tokenizer::from_file(&path).map_err(|cause| {
+        let unreadable = |cause: tokenizers::Error| {
             Error::user("the tokenizer cannot be read")
                 .at(&path)
                 .because(cause)
                 .hint("the file may be truncated: download it again")
-        })?;
+        };
+        let bytes = std::fs::read(&path).map_err(|cause| Error::file("read", &path, cause))?;
+        serde_json::from_slice::<Readable>(&bytes).map_err(|cause| unreadable(cause.into()))?;
+        let mut inner = tokenizers::Tokenizer::from_bytes(&bytes).map_err(unreadable)?;
+        // What was saved with a tokenizer for training in batches is not meant for every text:
+        // transformers does without both where it is not asked for them.
+        inner.with_padding(None);
+        inner
+            .with_truncation(None)
+            .map_err(|cause| Error::bug("truncation cannot be switched off").because(cause))?;
         let settings = optional_json(&folder.join("tokenizer_config.json"))?;
         // As in transformers: where no file says how to generate, the model's own config does.
         let mut generation = optional_json(&folder.join("generation_config.json"))?;
@@ -242,6 +247,19 @@ fn fallback_bytes(token: &str) -> Vec<u8> {
     )
 }
 
+/// A `tokenizer.json` that the library can be given: it panics where the text of the decoder is no JSON.
+#[derive(serde::Deserialize)]
+struct Readable {
+    #[serde(default, rename = "decoder")]
+    _decoder: serde_json::Value,
+}
+
+fn untokenized(cause: tokenizers::Error) -> Error {
+    Error::user("the model's tokenizer cannot read this text")
+        .because(cause)
+        .hint("tokenizer.json may be damaged: download it again")
+}
+
 fn as_id(value: &serde_json::Value) -> Option<u32> {
     value.as_u64().and_then(|id| u32::try_from(id).ok())
 }
@@ -257,6 +275,7 @@ pub(super) fn optional_json(path: &Path) -> Result<serde_json::Value> {
             .at(path)
             .line(cause.line())
             .because(cause)
+            .hint("the file may be damaged: download it again")
     })
 }
 
@@ -308,6 +327,16 @@ mod tests {
         assert_eq!(bytes.written(tokenizer.stop[0]), b"<|im_end|>");
         assert_eq!(fallback_bytes("▁the"), b" the");
         assert_eq!(fallback_bytes("<0x0A>"), b"\n");
+    }
+
+    #[test]
+    fn a_saved_truncation_cuts_no_text() {
+        let seed = include_str!("../../../../fuzz/seeds/tokenizer/good-truncation");
+        let (_, json) = seed.split_once('\n').unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("tokenizer.json"), json).unwrap();
+        let tokenizer = Tokenizer::read(folder.path()).unwrap();
+        assert_eq!(tokenizer.encode("a,b,c").unwrap().len(), 5);
     }
 
     #[test]

@@ -112,7 +112,7 @@ fn read_gguf(path: &Path, form: Form, device: &Device) -> Result<Weights> {
             let heads = gguf::interleaved_heads(&architecture, &known, heads, key_value_heads);
             let rows = stored.shape().dims().first().copied().unwrap_or(0);
             if let Some(heads) = heads
-                && (heads == 0 || rows % (2 * heads) != 0)
+                && !rows.is_multiple_of(heads.saturating_mul(2))
             {
                 return Err(Error::user(format!("{rows} rows do not divide into {heads} heads"))
                     .at(path)
@@ -298,15 +298,22 @@ pub fn shards(folder: &Path) -> Result<Vec<PathBuf>> {
                 .at(&index)
                 .field("weight_map")
         })?;
-        let names: BTreeSet<&str> = map.values().filter_map(|name| name.as_str()).collect();
+        let wrong = |name: &dyn std::fmt::Display| {
+            Error::user(format!("`{name}` is no file name"))
+                .at(&index)
+                .field("weight_map")
+                .hint("the index may be damaged: download it again")
+        };
+        let names: BTreeSet<&str> = map
+            .values()
+            .map(|name| name.as_str().ok_or_else(|| wrong(name)))
+            .collect::<Result<_>>()?;
         return names
             .into_iter()
             .map(|name| {
                 // A name from a file must stay inside the folder.
                 if name.contains(['/', '\\']) || name.starts_with('.') {
-                    return Err(Error::user(format!("`{name}` is no file name"))
-                        .at(&index)
-                        .field("weight_map"));
+                    return Err(wrong(&name));
                 }
                 Ok(folder.join(name))
             })

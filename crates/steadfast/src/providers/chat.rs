@@ -138,6 +138,12 @@ pub fn lasting(who: &str, status: u16, refused: &Refused) -> Error {
     }
 }
 
+/// As [`read`], of a server of which nothing is known yet.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn read_default(who: &str, response: &Response) -> Reading<Said> {
+    read(who, response, Dialect::default(), &Cell::default())
+}
+
 fn no_completion() -> Reading<Said> {
     Reading::Again {
         message: "the answer is no chat completion".into(),
@@ -192,8 +198,7 @@ mod tests {
     }
 
     fn reading(status: u16, body: &str) -> Reading<Said> {
-        let response = response(status, body.as_bytes());
-        read("it", &response, Dialect::default(), &Cell::default())
+        read_default("it", &response(status, body.as_bytes()))
     }
 
     #[test]
@@ -261,7 +266,7 @@ mod tests {
     proptest! {
         #[test]
         fn no_body_makes_it_panic(status in 100u16..600, body in prop::collection::vec(any::<u8>(), 0..200)) {
-            let _ = read("it", &response(status, &body), Dialect::default(), &Cell::default());
+            let _ = read_default("it", &response(status, &body));
         }
     }
 }

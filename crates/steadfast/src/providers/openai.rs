@@ -201,7 +201,7 @@ impl Provider for OpenAi {
     }
 }
 
-fn job(shown: &Value) -> Option<Job> {
+pub(crate) fn job(shown: &Value) -> Option<Job> {
     let word = shown["status"].as_str()?;
     let seconds = |name: &str| shown[name].as_f64().filter(|seconds| *seconds > 0.0);
     let error = &shown["error"];
@@ -231,7 +231,7 @@ fn job(shown: &Value) -> Option<Job> {
     })
 }
 
-fn happening(event: &Value) -> Happening {
+pub(crate) fn happening(event: &Value) -> Happening {
     let data = &event["data"];
     Happening {
         id: event["id"].as_str().unwrap_or_default().to_owned(),

@@ -314,7 +314,7 @@ fn output(shown: &Value) -> Option<&str> {
         .filter(|name| !name.is_empty())
 }
 
-fn job(shown: &Value) -> Option<Job> {
+pub(crate) fn job(shown: &Value) -> Option<Job> {
     let word = shown["status"].as_str()?.to_ascii_lowercase();
     let instant = |name: &str| shown[name].as_str()?.parse::<Timestamp>().ok();
     let seconds = instant("created_at")
@@ -339,7 +339,7 @@ fn job(shown: &Value) -> Option<Job> {
     })
 }
 
-fn happening(event: &Value) -> Happening {
+pub(crate) fn happening(event: &Value) -> Happening {
     let text = |name: &str| event[name].as_str().unwrap_or_default();
     let kind = text("type").to_ascii_lowercase();
     let level = text("level").to_ascii_lowercase();

@@ -40,7 +40,7 @@ impl RunFolder {
             error.message = "cannot make the run folder".to_owned();
             error.hint("give a folder that can be written with --runs")
         })?;
-        let lock = lock(&path)?;
+        let lock = hold(&path, "--runs")?;
         let found = path.join(manifest::FILE).exists();
         let manifest = if found {
             let manifest = Manifest::read(&path)?;
@@ -121,8 +121,12 @@ pub fn arm_folder(run: &Path, name: &str, seed: u64) -> PathBuf {
     run.join(format!("arms/{name}-seed{seed}"))
 }
 
-/// Takes the folder for this process. The lock file stays, which tells nothing: only the lock counts.
-fn lock(folder: &Path) -> Result<File> {
+/// Takes the folder, which `flag` names, for this process until the file is dropped. The lock file stays,
+/// which tells nothing: only the lock counts.
+///
+/// # Errors
+/// Another process has it, or it cannot be written to.
+pub fn hold(folder: &Path, flag: &str) -> Result<File> {
     let path = folder.join(LOCK);
     let file = File::options()
         .create(true)
@@ -133,16 +137,18 @@ fn lock(folder: &Path) -> Result<File> {
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => {
-            Err(Error::user("another process is working in this run folder")
+            Err(Error::user("another process is working in this folder")
                 .at(folder)
-                .hint("wait for it, or give this one another folder with --runs"))
+                .hint(format!(
+                    "wait for it, or give this one another folder with {flag}"
+                )))
         }
-        Err(TryLockError::Error(cause)) => Err(Error::outside(
-            "this file system cannot lock the run folder",
-        )
-        .at(folder)
-        .because(cause)
-        .hint("give a folder on a local disk with --runs")),
+        Err(TryLockError::Error(cause)) => {
+            Err(Error::outside("this file system cannot lock a folder")
+                .at(folder)
+                .because(cause)
+                .hint(format!("give a folder on a local disk with {flag}")))
+        }
     }
 }
 
@@ -260,7 +266,7 @@ pub fn find(runs: &Path, name: &str) -> Result<Summary> {
 /// # Errors
 /// A process works in it, or the disk refuses.
 pub fn remove(run: &Summary) -> Result<()> {
-    let _held = lock(&run.path)?;
+    let _held = hold(&run.path, "--runs")?;
     // Out of the list by one rename, so that a kill leaves no half of a run that looks whole.
     let aside = run.path.with_file_name(format!(".removed-{}", run.id));
     fs::rename(&run.path, &aside).map_err(|cause| Error::file("remove", &run.path, cause))?;

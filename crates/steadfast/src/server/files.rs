@@ -80,7 +80,15 @@ pub fn read_all(folder: &std::path::Path) -> Result<Vec<FileRecord>> {
             .extension()
             .is_some_and(|extension| extension == "json")
         {
-            records.push(super::state::read_json(&path)?);
+            let record: FileRecord = super::state::read_json(&path)?;
+            // Contents are looked for by the id.
+            if path.file_stem() != Some(record.id.as_ref()) {
+                return Err(Error::user("the record is not that of this file")
+                    .at(&path)
+                    .field("id")
+                    .hint("it was changed or copied: move it out of the state folder"));
+            }
+            records.push(record);
         }
     }
     Ok(records)

@@ -7,7 +7,7 @@ use super::rate::Rate;
 use super::refusal::Refusal;
 use super::state::State as Kept;
 use super::trainer::{self, Trainer};
-use super::{asking, chat, completions, files, fine_tuning, models, page};
+use super::{asking, chat, completions, connections, files, fine_tuning, models, page};
 use crate::events::{Event, Listener};
 use crate::models::tokenizer::TokenBytes;
 use crate::models::{Adapter, LanguageModel, resolve};
@@ -22,27 +22,21 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use candle_core::Device;
 use futures_util::StreamExt;
-use hyper::server::conn::http1;
-use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::server::graceful::GracefulShutdown;
-use hyper_util::service::TowerToHyperService;
 use serde_json::Value;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 use tokio::net::TcpListener;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 
-/// How long a connection may take to send the head of a request, or stay idle between two.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(75);
 /// How long a body may take to arrive.
 const BODY_TIMEOUT: Duration = Duration::from_secs(60);
 /// A body that is too large is read, and thrown away, up to so many times the limit: a client that is
 /// cut off while it writes never sees why.
 const DRAINED: usize = 4;
 /// How long replies under way may go on after the server was told to stop.
-const GRACE: Duration = Duration::from_secs(10);
+pub(super) const GRACE: Duration = Duration::from_secs(10);
 
 /// Who listens, from any thread.
 pub type SharedListener = Arc<dyn Listener + Send + Sync>;
@@ -154,7 +148,7 @@ impl Stop {
         self.0.send_replace(true);
     }
 
-    async fn wait(&self) {
+    pub(super) async fn wait(&self) {
         // The sender lives as long as we do.
         let _ = self.0.subscribe().wait_for(|stopped| *stopped).await;
     }
@@ -259,7 +253,8 @@ pub fn serve(
             address: format!("http://{address}"),
             models: house.names(""),
         })?;
-        listen(socket, router(Arc::clone(&house)), stop, &house.limits).await;
+        let most = house.limits.connections;
+        connections::listen(socket, router(Arc::clone(&house)), stop, most).await;
         house.trainer.end(GRACE).await;
         Ok(())
     });
@@ -362,7 +357,7 @@ async fn around(State(house): State<Arc<House>>, mut request: Request, next: Nex
     let mut response = match admitted {
         Ok(owner) => {
             request.extensions_mut().insert(owner);
-            next.run(request).await
+            in_shape(next.run(request).await).await
         }
         Err(refusal) => refusal.into_response(),
     };
@@ -380,6 +375,19 @@ async fn around(State(house): State<Arc<House>>, mut request: Request, next: Nex
         HeaderValue::from_static("nosniff"),
     );
     response
+}
+
+/// What axum refuses by itself (a path or a query that it cannot read) it says in plain text.
+async fn in_shape(response: Response) -> Response {
+    let status = response.status();
+    let kind = response.headers().get(header::CONTENT_TYPE);
+    let plain = kind.is_some_and(|kind| kind.as_bytes().starts_with(b"text/plain"));
+    if !plain || status.is_success() {
+        return response;
+    }
+    let said = axum::body::to_bytes(response.into_body(), 4096).await;
+    let said = said.unwrap_or_default();
+    Refusal::request(status, String::from_utf8_lossy(&said)).into_response()
 }
 
 impl House {
@@ -502,47 +510,8 @@ pub async fn in_background<T: Send + 'static>(
     }
 }
 
-/// Accepts connections until told to stop, then lets those under way finish for a while.
-async fn listen(socket: TcpListener, router: Router, stop: &Stop, limits: &Limits) {
-    let graceful = GracefulShutdown::new();
-    let places = Arc::new(Semaphore::new(limits.connections));
-    let mut builder = http1::Builder::new();
-    builder
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_TIMEOUT);
-    loop {
-        let accepted = tokio::select! {
-            accepted = accept(&socket, &places) => accepted,
-            () = stop.wait() => break,
-        };
-        let Some((stream, place)) = accepted else {
-            // Out of descriptors, say: that passes, and to try at once again would only burn.
-            tokio::time::sleep(Duration::from_millis(100)).await;
-            continue;
-        };
-        let service = TowerToHyperService::new(router.clone());
-        let connection = builder.serve_connection(TokioIo::new(stream), service);
-        let connection = graceful.watch(connection);
-        tokio::spawn(async move {
-            // A connection that breaks is its client's affair.
-            let _ = connection.await;
-            drop(place);
-        });
-    }
-    drop(socket);
-    let _ = tokio::time::timeout(GRACE, graceful.shutdown()).await;
-}
-
-async fn accept(
-    socket: &TcpListener,
-    places: &Arc<Semaphore>,
-) -> Option<(tokio::net::TcpStream, tokio::sync::OwnedSemaphorePermit)> {
-    let place = Arc::clone(places).acquire_owned().await.ok()?;
-    let (stream, _) = socket.accept().await.ok()?;
-    // Events are small and should leave at once.
-    stream.set_nodelay(true).ok()?;
-    Some((stream, place))
-}
+#[cfg(any(test, fuzzing))]
+pub mod bare;
 
 #[cfg(test)]
 mod tests {

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::fs::OpenOptions;
 use std::io::Write;
 use std::ops::Deref;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -298,10 +298,31 @@ pub fn read_all(folder: &Path) -> Result<Vec<Job>> {
         let record = folder.join("job.json");
         if record.exists() {
             let events = read_events(&folder.join("events.jsonl"))?;
-            jobs.push(Job::of(folder, read_json(&record)?, events));
+            let read: JobRecord = read_json(&record)?;
+            check(&read, &folder).map_err(|error| error.at(&record))?;
+            jobs.push(Job::of(folder, read, events));
         }
     }
     Ok(jobs)
+}
+
+/// Refuses a record that does not belong to its folder, or names places outside the state's.
+fn check(record: &JobRecord, folder: &Path) -> Result<()> {
+    let inside = |path: &PathBuf| {
+        let mut parts = path.components();
+        parts.all(|part| matches!(part, Component::Normal(_)))
+    };
+    let outside = record.result.as_ref();
+    let mistake = if !record.id.starts_with("ftjob-") || !folder.ends_with(&record.id) {
+        "id"
+    } else if outside.is_some_and(|result| !inside(&result.adapter) || !inside(&result.run)) {
+        "result"
+    } else {
+        return Ok(());
+    };
+    Err(Error::user("the record is not that of this folder")
+        .field(mistake)
+        .hint("it was changed or copied: move its folder out of the state folder"))
 }
 
 /// Reads what happened, and cuts off a last line that a kill left unfinished.

@@ -2,7 +2,7 @@
 //!
 //! [`engine`] owns the model in a thread of its own and lets all requests take a step together;
 //! [`sequence`] is one reply under way, [`text`] turns its tokens into text and finds where to stop,
-//! [`json_object`] keeps it within JSON's grammar. [`http`] listens and guards ([`keys`]), [`fields`]
+//! [`json_object`] keeps it within JSON's grammar. [`connections`] accepts, [`http`] routes and guards ([`keys`]), [`fields`]
 //! and [`asking`] read requests, [`chat`], [`completions`] and [`models`] answer them in the form of [`replies`],
 //! [`refusal`] is every answer that is no success, [`metrics`] counts, and [`rate`]
 //! says who has asked too often.
@@ -17,6 +17,7 @@
 pub mod asking;
 pub mod chat;
 pub mod completions;
+mod connections;
 pub mod engine;
 pub mod fields;
 pub mod files;

@@ -260,6 +260,9 @@ pub struct Hyperparameters {
     pub null_space: Option<NullSpaceSettings>,
 }
 
+/// Highest rank: more than any adapter has, and far from what cannot be held.
+pub const MOST_RANK: usize = 4096;
+
 impl Hyperparameters {
     /// Sets r; α follows it, so that the adapter's scale stays what it was.
     pub fn set_rank(&mut self, rank: usize) {

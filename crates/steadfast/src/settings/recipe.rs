@@ -1,8 +1,8 @@
 //! A study's recipe: TOML in, [`StudySettings`] out, every mistake named with its line.
 
 use super::arm::{
-    AnchorKind, ArmSettings, Hyperparameters, Length, MethodName, NullSpaceSettings, PROJECTIONS,
-    Role, Subspace, TARGET_GROUPS, projections,
+    AnchorKind, ArmSettings, Hyperparameters, Length, MOST_RANK, MethodName, NullSpaceSettings,
+    PROJECTIONS, Role, Subspace, TARGET_GROUPS, projections,
 };
 use super::device::TrainingDevice;
 use super::hosted::HostedArm;
@@ -336,8 +336,14 @@ fn hyperparameters(
     }
     let method_or_lora = method.unwrap_or(MethodName::Lora);
     let mut settings = Hyperparameters::defaults(method_or_lora, Length::Steps(1));
-    if let Some(rank) = section.size("rank", 1) {
-        settings.set_rank(rank);
+    match section.size("rank", 1) {
+        Some(rank) if rank > MOST_RANK => section.mistake(
+            "rank",
+            format!("`rank` is {rank}"),
+            format!("give a whole number of at most {MOST_RANK}"),
+        ),
+        Some(rank) => settings.set_rank(rank),
+        None => {}
     }
     set(
         &mut settings.alpha,

@@ -1,6 +1,6 @@
 //! What one arm trained by itself is made of.
 
-use super::arm::{ArmSettings, Hyperparameters, Length, MethodName};
+use super::arm::{ArmSettings, Hyperparameters, Length, MOST_RANK, MethodName};
 use super::device::TrainingDevice;
 use super::presets::Preset;
 use super::study::{DataSettings, DataSource, RetainSettings};
@@ -113,6 +113,10 @@ impl TuneSettings {
                 let hint = "give a number greater than 0".to_owned();
                 mistake(flag, format!("`{flag}` is {value}"), hint);
             }
+        }
+        if let Some(rank) = flags.rank.filter(|rank| *rank > MOST_RANK) {
+            let hint = format!("give a whole number of at most {MOST_RANK}");
+            mistake("--rank", format!("`--rank` is {rank}"), hint);
         }
         for (flag, value, least) in [
             ("--steps", flags.steps, 1),

@@ -17,8 +17,10 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 const FORMAT: &str = "steadfast.checkpoint/1";
-const TENSORS: &str = "state.safetensors";
-const STATE: &str = "state.json";
+/// The tensors of a checkpoint.
+pub(crate) const TENSORS: &str = "state.safetensors";
+/// Where its run stands.
+pub(crate) const STATE: &str = "state.json";
 /// Older checkpoints than the last few are removed.
 const KEPT: usize = 2;
 

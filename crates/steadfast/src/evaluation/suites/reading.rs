@@ -97,11 +97,12 @@ pub(super) fn parse(text: &str) -> Result<Vec<(usize, Row)>> {
 
 fn load(path: &Path) -> Result<Vec<(usize, Row)>> {
     let text = std::fs::read_to_string(path).map_err(|cause| {
-        let error = Error::file("read", path, cause);
-        match error.class {
-            crate::error::Class::User => error.hint("check the path of the suite"),
-            _ => error.hint("the file must be readable UTF-8 text"),
-        }
+        let missing = cause.kind() == std::io::ErrorKind::NotFound;
+        Error::file("read", path, cause).hint(if missing {
+            "check the path of the suite"
+        } else {
+            "the file must be readable UTF-8 text"
+        })
     })?;
     parse(&text).map_err(|error| placed(error, path))
 }

@@ -1,6 +1,6 @@
 //! A model folder as transformers writes it: config, tokenizer, template, safetensors.
 
-use super::{Exported, bytes_under, check_all_met, check_free, in_place_of, merged};
+use super::{Exported, as_a_whole, bytes_under, check_all_met, in_place_of, merged};
 use crate::models::adapter::{Adapter, replaced};
 use crate::models::config::{ModelConfig, Scaling};
 use crate::models::language_model::read_text;
@@ -33,13 +33,13 @@ const COMPANIONS: [&str; 10] = [
 /// time. A GGUF base is written in f32, the values that its quantized weights stand for, with a
 /// configuration and a tokenizer made from its metadata.
 pub fn write(located: &Located, adapter: &Adapter, folder: &Path) -> Result<Exported> {
-    check_free(folder)?;
-    std::fs::create_dir_all(folder).map_err(|cause| Error::file("create", folder, cause))?;
-    if located.path.is_dir() {
-        from_folder(&located.path, adapter, folder)?;
-    } else {
-        from_gguf(&located.path, adapter, folder)?;
-    }
+    as_a_whole(folder, |folder| {
+        if located.path.is_dir() {
+            from_folder(&located.path, adapter, folder)
+        } else {
+            from_gguf(&located.path, adapter, folder)
+        }
+    })?;
     Ok(Exported {
         path: folder.to_owned(),
         bytes: bytes_under(folder),

@@ -1,13 +1,13 @@
 //! What `ollama create` takes: a GGUF file and a Modelfile.
 
 use super::gguf::{self, Quantization};
-use super::{Exported, bytes_under, check_free};
+use super::{Exported, as_a_whole, bytes_under};
+use crate::Result;
 use crate::conversations::{Message, Role};
 use crate::models::adapter::Adapter;
 use crate::models::language_model::read_text;
 use crate::models::resolve::Located;
 use crate::runs::atomic;
-use crate::{Error, Result};
 use std::fmt::Write;
 use std::path::Path;
 
@@ -21,11 +21,11 @@ pub fn write(
     quantization: Quantization,
     folder: &Path,
 ) -> Result<Exported> {
-    check_free(folder)?;
-    std::fs::create_dir_all(folder).map_err(|cause| Error::file("create", folder, cause))?;
-    gguf::write(located, adapter, quantization, &folder.join("model.gguf"))?;
-    let text = modelfile(located)?;
-    atomic::write(&folder.join("Modelfile"), text.as_bytes())?;
+    as_a_whole(folder, |folder| {
+        gguf::write(located, adapter, quantization, &folder.join("model.gguf"))?;
+        let text = modelfile(located)?;
+        atomic::write(&folder.join("Modelfile"), text.as_bytes())
+    })?;
     Ok(Exported {
         path: folder.to_owned(),
         bytes: bytes_under(folder),

@@ -24,6 +24,10 @@ const CONTROL: i64 = 3;
 /// llama.cpp's type number of tokens a user added.
 const USER_DEFINED: i64 = 4;
 
+/// Longest token of a SentencePiece vocabulary, bytes: each is looked up in all its pairs of parts, and
+/// real ones have some dozens.
+const LONGEST_PIECE: usize = 512;
+
 /// SentencePiece's space.
 const SPACE: &str = "\u{2581}";
 
@@ -54,7 +58,8 @@ pub(super) fn read(file: &GgufFile) -> Result<Tokenizer> {
             types.len()
         ))
         .at(file.path())
-        .field("tokenizer.ggml.token_type"));
+        .field("tokenizer.ggml.token_type")
+        .hint("convert the model again with a current llama.cpp converter"));
     }
     let added = |kind: i64| {
         tokens
@@ -68,6 +73,7 @@ pub(super) fn read(file: &GgufFile) -> Result<Tokenizer> {
         Error::user("the special tokens cannot be added")
             .at(file.path())
             .because(cause)
+            .hint("convert the model again with a current llama.cpp converter")
     };
     inner
         .add_special_tokens(added(CONTROL))
@@ -125,7 +131,8 @@ fn byte_level(file: &GgufFile, vocabulary: Vocab) -> Result<tokenizers::Tokenize
             Some((left, right)) => Ok((left.to_owned(), right.to_owned())),
             None => Err(Error::user(format!("the merge `{merge}` is not a pair"))
                 .at(file.path())
-                .field("tokenizer.ggml.merges")),
+                .field("tokenizer.ggml.merges")
+                .hint("convert the model again with a current llama.cpp converter")),
         })
         .collect::<Result<Merges>>()?;
     let cut = file.text("tokenizer.ggml.pre").unwrap_or("default");
@@ -179,6 +186,15 @@ fn sentence_pieces(
         .at(file.path())
         .field("tokenizer.ggml.scores")
         .hint("convert the model again with a current llama.cpp converter"));
+    }
+    if let Some(place) = tokens.iter().position(|token| token.len() > LONGEST_PIECE) {
+        return Err(Error::user(format!(
+            "token {place} of the vocabulary has {} bytes",
+            tokens[place].len()
+        ))
+        .at(file.path())
+        .field("tokenizer.ggml.tokens")
+        .hint("the file may be damaged: download it again"));
     }
     let known: HashMap<&str, usize> = tokens.iter().copied().zip(0..).collect();
     let mut merges: Vec<(f64, usize, usize)> = Vec::new();
