@@ -7,6 +7,7 @@ server: the numbers of `results.json` and of the training must be there, in one 
 import json
 import math
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -28,7 +29,11 @@ def serve(folder: Path) -> tuple[subprocess.Popen, str]:
     command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port)]
     store = ["--backend-store-uri", f"sqlite:///{folder}/mlflow.db", "--workers", "1"]
     log = (folder / "server.log").open("w")
-    server = subprocess.Popen([*command, *store], stdout=log, stderr=log, cwd=folder)
+    # Without the workers of its own that a tracking server starts, and in a session that ends as one.
+    environment = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+    server = subprocess.Popen(
+        [*command, *store], stdout=log, stderr=log, cwd=folder, env=environment, start_new_session=True
+    )
     url = f"http://127.0.0.1:{port}"
     deadline = time.monotonic() + 180
     while time.monotonic() < deadline:
@@ -37,7 +42,7 @@ def serve(folder: Path) -> tuple[subprocess.Popen, str]:
             return server, url
         except OSError:
             time.sleep(1)
-    server.terminate()
+    os.killpg(server.pid, signal.SIGTERM)
     raise SystemExit((folder / "server.log").read_text())
 
 
@@ -85,7 +90,7 @@ def main() -> None:
             results, _ = study(runs, url)
             check(client, results)
         finally:
-            server.terminate()
+            os.killpg(server.pid, signal.SIGTERM)
             server.wait()
         _, said = study(Path(work) / "alone", url)
         assert "MLflow has not all of it" in said, said

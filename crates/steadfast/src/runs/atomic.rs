@@ -10,7 +10,7 @@ pub fn write(path: &Path, bytes: &[u8]) -> Result<()> {
     write_with(path, |file| file.write_all(bytes))
 }
 
-/// As [`write`], of what `fill` writes: more, maybe, than should be in memory.
+/// As [`write()`], of what `fill` writes: more, maybe, than should be in memory.
 pub fn write_with(path: &Path, fill: impl FnOnce(&mut File) -> std::io::Result<()>) -> Result<()> {
     let folder = path
         .parent()
