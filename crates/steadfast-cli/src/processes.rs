@@ -8,11 +8,17 @@ use steadfast::group::Group;
 #[cfg(feature = "mpi")]
 use steadfast::group::world::World;
 
-/// What launchers tell each process that they start: the number of them, or its place.
+/// What launchers tell each process that they start: its place, or how many there are.
+#[cfg(feature = "mpi")]
 const LAUNCHED: [&str; 3] = ["OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "PMIX_RANK"];
 
-fn launched() -> bool {
-    LAUNCHED.iter().any(|name| std::env::var_os(name).is_some())
+/// How many processes a launcher says that it started together.
+fn stated() -> usize {
+    let told = ["OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "SLURM_STEP_NUM_TASKS"];
+    let sizes = told
+        .iter()
+        .filter_map(|name| std::env::var(name).ok()?.parse().ok());
+    sizes.max().unwrap_or(1)
 }
 
 /// This process among the others.
@@ -24,8 +30,19 @@ pub struct Processes {
 #[cfg(feature = "mpi")]
 impl Processes {
     /// Meets the others, if there are any.
+    ///
+    /// # Errors
+    /// Their launcher is not of this MPI: each would take itself for the only one.
     pub fn join() -> Result<Self> {
-        let world = launched().then(World::join).transpose()?;
+        let launched = LAUNCHED.iter().any(|name| std::env::var_os(name).is_some());
+        let world = launched.then(World::join).transpose()?;
+        let (met, stated) = (world.as_ref().map_or(1, |world| world.size()), stated());
+        if met < stated {
+            return Err(steadfast::Error::outside(format!(
+                "{stated} processes were started together, and this one meets {met}"
+            ))
+            .hint("start them with the mpirun of the MPI that this was built with, or with srun --mpi=pmix"));
+        }
         Ok(Self { world })
     }
 
@@ -51,12 +68,7 @@ impl Processes {
     /// # Errors
     /// There are others, and no way to speak to them: each would write over the others' files.
     pub fn join() -> Result<Self> {
-        let told = ["OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "SLURM_STEP_NUM_TASKS"];
-        let several = told.iter().any(|name| {
-            let size = std::env::var(name).ok().and_then(|size| size.parse().ok());
-            size.is_some_and(|size: usize| size > 1)
-        });
-        if launched() && several {
+        if stated() > 1 {
             return Err(steadfast::Error::user(
                 "several processes were started together, and this build cannot share work among them",
             )

@@ -32,6 +32,9 @@ pub trait Group {
     fn gather(&self, mine: &[u8]) -> Result<Vec<Vec<u8>>>;
 }
 
+/// Bytes of one message where something large is told.
+const PIECE: usize = 1 << 30;
+
 /// A process by itself.
 #[derive(Clone, Copy, Debug)]
 pub struct Alone;
@@ -104,20 +107,29 @@ impl dyn Group + '_ {
         if self.alone() {
             return find();
         }
-        if !self.leads() {
-            let mut all = self.gather(&[])?.into_iter();
-            let mut found = all.next().unwrap_or_default();
-            return match found.pop() {
-                Some(1) => Ok(found),
-                _ => Err(Error::outside("the leading process failed")
-                    .hint("what it says stands beside this")),
-            };
+        // First how much it is, nothing where it failed; then the whole in pieces.
+        let found = self.leads().then(find);
+        let length = match &found {
+            Some(Ok(bytes)) => bytes.len().to_le_bytes().to_vec(),
+            _ => Vec::new(),
+        };
+        let told = self.gather(&length)?;
+        let length = told[0]
+            .first_chunk()
+            .map(|length| usize::from_le_bytes(*length));
+        let Some(length) = length else {
+            let failed = Error::outside("the leading process failed")
+                .hint("what it says stands beside this");
+            return found.unwrap_or(Err(failed));
+        };
+        let mut whole = Vec::with_capacity(length);
+        let mine = found.and_then(Result::ok).unwrap_or_default();
+        while whole.len() < length {
+            let end = length.min(whole.len() + PIECE);
+            let piece = mine.get(whole.len()..end).unwrap_or_default();
+            whole.extend_from_slice(&self.gather(piece)?[0]);
         }
-        let found = find();
-        let mut message = found.as_ref().map_or_else(|_| Vec::new(), Vec::clone);
-        message.push(u8::from(found.is_ok()));
-        self.gather(&message)?;
-        found
+        Ok(whole)
     }
 
     /// As [`told_bytes`](Self::told_bytes), of a value.

@@ -21,8 +21,7 @@ pub struct Arguments {
     /// The repository on the Hub, made where there is none
     #[arg(value_name = "ORG/NAME")]
     repository: String,
-    /// The adapter's or the model's folder
-    #[arg(default_value = ".")]
+    /// The adapter's or the model's folder; only what belongs to it is sent
     folder: PathBuf,
     /// Make the repository private, and refuse one that is public
     #[arg(long)]

@@ -98,7 +98,8 @@ fn chosen(runs: &Path, arguments: &Arguments) -> Result<Vec<Summary>> {
         let old = arguments
             .older_than
             .is_none_or(|days| idle(&run.path) >= Duration::from_secs(86_400 * u64::from(days)));
-        if wanted && old {
+        let again = chosen.iter().any(|one: &Summary| one.id == run.id);
+        if wanted && old && !again {
             chosen.push(run);
         }
     }

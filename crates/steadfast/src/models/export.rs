@@ -9,6 +9,7 @@ pub mod gguf;
 pub mod ollama;
 
 use super::adapter::{Adapter, dora, replaced};
+use crate::runs::folder::bytes_under;
 use crate::{Error, Result};
 use candle_core::{DType, Tensor};
 use std::path::Path;
@@ -118,16 +119,6 @@ fn as_a_whole(folder: &Path, write: impl FnOnce(&Path) -> Result<()>) -> Result<
     std::fs::File::open(parent)
         .and_then(|parent| parent.sync_all())
         .map_err(failed)
-}
-
-fn bytes_under(path: &Path) -> u64 {
-    let Ok(entries) = std::fs::read_dir(path) else {
-        return std::fs::metadata(path).map_or(0, |file| file.len());
-    };
-    entries
-        .flatten()
-        .map(|entry| bytes_under(&entry.path()))
-        .sum()
 }
 
 #[cfg(test)]

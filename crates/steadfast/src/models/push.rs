@@ -64,14 +64,48 @@ pub struct Pushed {
     pub files: Vec<Outcome>,
 }
 
-/// The files of an adapter's or a model's folder that belong on the Hub: neither hidden ones nor the
-/// checkpoints that training goes on from.
+/// What a model or an adapter is made of, by name. Anything else in its folder may be nobody's business:
+/// conversations, keys, what training keeps for itself.
+const NAMES: [&str; 14] = [
+    "README.md",
+    "LICENSE",
+    "Modelfile",
+    "adapter_config.json",
+    "config.json",
+    "generation_config.json",
+    "tokenizer.json",
+    "tokenizer.model",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab.json",
+    "merges.txt",
+    "chat_template.jinja",
+];
+
+/// And by how the name ends.
+const ENDINGS: [&str; 3] = [".safetensors", ".safetensors.index.json", ".gguf"];
+
+/// The curves of training, which the Hub draws.
+const CURVES: &str = "tensorboard";
+
+fn belongs(name: &str) -> bool {
+    let ends = ENDINGS.iter().any(|ending| name.ends_with(ending));
+    !name.starts_with('.') && (ends || NAMES.contains(&name))
+}
+
+/// The files of an adapter's or a model's folder that belong on the Hub, and no others.
 ///
 /// # Errors
-/// A user error where the folder is neither, or holds a name that is no text.
+/// A user error where the folder is neither.
 pub fn files(folder: &Path) -> Result<Vec<File>> {
     let mut files = Vec::new();
-    collect(folder, "", &mut files)?;
+    collect(folder, "", belongs, &mut files)?;
+    let curves = folder.join(CURVES);
+    if curves.is_dir() {
+        let events = |name: &str| name.starts_with("events.out.tfevents.");
+        collect(&curves, &format!("{CURVES}/"), events, &mut files)?;
+    }
     files.sort_by(|one, other| one.path.cmp(&other.path));
     let known = |file: &File| {
         ["adapter_config.json", "config.json"].contains(&file.path.as_str())
@@ -87,24 +121,22 @@ pub fn files(folder: &Path) -> Result<Vec<File>> {
     Ok(files)
 }
 
-fn collect(folder: &Path, prefix: &str, files: &mut Vec<File>) -> Result<()> {
+/// The files of one folder whose names are `wanted`.
+fn collect(
+    folder: &Path,
+    prefix: &str,
+    wanted: impl Fn(&str) -> bool,
+    files: &mut Vec<File>,
+) -> Result<()> {
     let failed = |cause| Error::file("list", folder, cause);
     for entry in std::fs::read_dir(folder).map_err(failed)? {
         let here = entry.map_err(failed)?.path();
         let name = here.file_name().and_then(|name| name.to_str());
-        let Some(name) = name else {
-            return Err(Error::user("the name of this file is no text")
-                .at(&here)
-                .hint("give it another one"));
-        };
-        // A Hub that lists it would be told to load from it.
-        if name.starts_with('.') || name.starts_with("checkpoint-") {
+        let Some(name) = name.filter(|name| wanted(name)) else {
             continue;
-        }
+        };
         let about = std::fs::metadata(&here).map_err(|cause| Error::file("read", &here, cause))?;
-        if about.is_dir() {
-            collect(&here, &format!("{prefix}{name}/"), files)?;
-        } else {
+        if about.is_file() {
             files.push(File {
                 path: format!("{prefix}{name}"),
                 bytes: about.len(),

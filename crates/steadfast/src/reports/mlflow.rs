@@ -44,6 +44,9 @@ struct Record {
     /// The server that has it.
     server: String,
     run: String,
+    /// Digest of what decides the training that the run follows.
+    #[serde(default)]
+    training: String,
     /// The last step that was sent.
     step: Option<usize>,
     /// Whether its parameters were.
@@ -61,6 +64,7 @@ struct Sending {
     about: About,
     path: PathBuf,
     record: Option<Record>,
+    training: String,
     waiting: Vec<Metric>,
     last: Instant,
     failures: u32,
@@ -68,13 +72,24 @@ struct Sending {
 
 impl<'a> Tracked<'a> {
     /// Training in this folder, tracked where the environment names a server.
+    ///
+    /// `training` is the digest of all that decides the result; a run on record is gone on with if it is
+    /// of the same one, and training `resumes`.
     pub fn open(
         folder: &Path,
+        training: &str,
+        resumes: bool,
         about: impl FnOnce() -> Result<About>,
         inner: &'a dyn Listener,
     ) -> Self {
         let sending = server(inner).and_then(|server| match about() {
-            Ok(about) => Some(Sending::new(server, folder.join(FILE), about)),
+            Ok(about) => {
+                let mut sending = Sending::new(server, folder.join(FILE), about);
+                training.clone_into(&mut sending.training);
+                let same = |record: &Record| resumes && record.training == training;
+                sending.record = sending.record.take().filter(same);
+                Some(sending)
+            }
             Err(error) => {
                 warn(inner, &error);
                 None
@@ -147,6 +162,10 @@ impl Sending {
             server,
             about,
             path,
+            training: record
+                .as_ref()
+                .map(|record| record.training.clone())
+                .unwrap_or_default(),
             record,
             waiting: Vec::new(),
             last: Instant::now(),
@@ -201,6 +220,7 @@ impl Sending {
         let record = Record {
             server: self.server.address(),
             run: self.server.begin(&self.about)?,
+            training: self.training.clone(),
             step: None,
             described: false,
         };

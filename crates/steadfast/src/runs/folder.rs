@@ -219,22 +219,20 @@ impl Summary {
 
     /// Bytes of its files.
     pub fn bytes(&self) -> u64 {
-        bytes_in(&self.path)
+        bytes_under(&self.path)
     }
 }
 
-fn bytes_in(folder: &Path) -> u64 {
-    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
-    entries
-        .filter_map(|entry| {
-            let found = entry.metadata().ok()?;
-            Some(if found.is_dir() {
-                bytes_in(&entry.path())
-            } else {
-                found.len()
-            })
-        })
-        .sum()
+/// Bytes of a file, or of all files in a folder. Links are not followed.
+pub fn bytes_under(path: &Path) -> u64 {
+    let Ok(entries) = fs::read_dir(path) else {
+        return fs::symlink_metadata(path).map_or(0, |file| file.len());
+    };
+    let inside = |entry: fs::DirEntry| match entry.file_type() {
+        Ok(kind) if kind.is_symlink() => 0,
+        _ => bytes_under(&entry.path()),
+    };
+    entries.flatten().map(inside).sum()
 }
 
 /// The run of this name in `runs`: its id, the beginning of only one id, or its folder.
@@ -245,7 +243,7 @@ pub fn find(runs: &Path, name: &str) -> Result<Summary> {
     }
     let mut begun: Vec<Summary> = list(runs)?
         .into_iter()
-        .filter(|run| run.id.starts_with(name))
+        .filter(|run| !name.is_empty() && run.id.starts_with(name))
         .collect();
     if let Some(exact) = begun.iter().position(|run| run.id == name) {
         return Ok(begun.swap_remove(exact));
@@ -269,6 +267,10 @@ pub fn remove(run: &Summary) -> Result<()> {
     let _held = hold(&run.path, "--runs")?;
     // Out of the list by one rename, so that a kill leaves no half of a run that looks whole.
     let aside = run.path.with_file_name(format!(".removed-{}", run.id));
+    if aside.exists() {
+        // Of a removal that was cut short.
+        fs::remove_dir_all(&aside).map_err(|cause| Error::file("remove", &aside, cause))?;
+    }
     fs::rename(&run.path, &aside).map_err(|cause| Error::file("remove", &run.path, cause))?;
     fs::remove_dir_all(&aside).map_err(|cause| Error::file("remove", &aside, cause))
 }

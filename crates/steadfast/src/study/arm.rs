@@ -180,7 +180,13 @@ pub fn train(work: &Work<'_>) -> Result<TrainedArm> {
         group: work.group,
     };
     let summary = if work.group.leads() {
-        let tracked = Tracked::open(work.folder, || about(work), work.listener);
+        let tracked = Tracked::open(
+            work.folder,
+            &run,
+            work.resume,
+            || about(work),
+            work.listener,
+        );
         let board = TensorBoard::open(&work.folder.join("tensorboard"), &tracked)?;
         run_loop(&task, method.as_mut(), &board)?
     } else {

@@ -117,14 +117,16 @@ impl Checkpoint {
         atomic::write(&work.path().join(TENSORS), &files.tensors)?;
         atomic::write(&work.path().join(STATE), files.state.as_bytes())?;
         if target.exists() {
-            // Only a damaged checkpoint of the same step can stand here.
+            // A damaged one, or one of other settings.
             std::fs::remove_dir_all(&target).map_err(failed)?;
         }
         std::fs::rename(work.path(), &target).map_err(failed)?;
         std::fs::File::open(folder)
             .and_then(|folder| folder.sync_all())
             .map_err(failed)?;
+        // Later ones are those of another run: the one just written is the last of this one.
         let mut steps = steps_in(folder);
+        steps.retain(|step| *step <= self.progress.step);
         let newest = steps.len().saturating_sub(KEPT);
         for step in steps.drain(..newest) {
             // A leftover only costs room.
@@ -282,6 +284,15 @@ mod tests {
             read.parameters["w"].to_vec1::<f32>().unwrap(),
             [1. / 3., 3.]
         );
+
+        // Training anew with other settings: the one just written is never the one that is removed.
+        at(1).write(folder.path(), "another", 0.0).unwrap();
+        let read = Checkpoint::latest(folder.path(), "another", &Silent)
+            .unwrap()
+            .unwrap();
+        assert_eq!(read.progress.step, 1);
+        assert_eq!(steps_in(folder.path()), [1, 2, 3]);
+        std::fs::remove_dir_all(folder.path().join("checkpoint-1")).unwrap();
 
         let tensors = folder.path().join("checkpoint-3").join(TENSORS);
         let mut bytes = std::fs::read(&tensors).unwrap();
