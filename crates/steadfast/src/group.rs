@@ -132,7 +132,7 @@ impl dyn Group + '_ {
         Ok(whole)
     }
 
-    /// As [`told_bytes`](Self::told_bytes), of a value.
+    /// As `told_bytes`, of a value.
     pub fn told<T: Serialize + DeserializeOwned>(
         &self,
         find: impl FnOnce() -> Result<T>,
