@@ -87,6 +87,15 @@ impl Identities {
 }
 
 impl LowRank {
+    /// What it adds to the weight [out, in]: s·B·A, or the whole.
+    pub fn change(&self) -> Result<Tensor> {
+        if self.whole {
+            Ok(self.b.clone())
+        } else {
+            Ok((self.b.matmul(&self.a)? * self.scale)?)
+        }
+    }
+
     /// The change [out, in] of a whole weight, and the identity [in, in], which layers share.
     pub fn whole(change: Tensor, identity: Tensor) -> Self {
         Self {

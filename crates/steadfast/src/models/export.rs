@@ -35,11 +35,7 @@ fn merged(adapter: &Adapter, path: &str, weight: Tensor) -> Result<Tensor> {
     if let Some(magnitude) = adapter.magnitudes.get(path) {
         return dora::weight(&weight, module, magnitude);
     }
-    let change = if module.whole {
-        module.b.clone()
-    } else {
-        (module.b.matmul(&module.a)? * module.scale)?
-    };
+    let change = module.change()?;
     if change.dims() != weight.dims() {
         return Err(Error::user(format!(
             "the adapter changes `{path}` by {:?}, and the base has {:?} there",

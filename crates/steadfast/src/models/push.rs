@@ -7,6 +7,7 @@ pub mod hub;
 #[cfg(test)]
 mod tests;
 
+use super::export::folder::COMPANIONS;
 use crate::digest;
 use crate::events::{Event, Listener};
 use crate::{Error, Result};
@@ -64,23 +65,14 @@ pub struct Pushed {
     pub files: Vec<Outcome>,
 }
 
-/// What a model or an adapter is made of, by name. Anything else in its folder may be nobody's business:
-/// conversations, keys, what training keeps for itself.
-const NAMES: [&str; 14] = [
+/// What a model or an adapter is made of, by name, beside what every model folder has. Anything else in
+/// its folder may be nobody's business: conversations, keys, what training keeps for itself.
+const NAMES: [&str; 5] = [
     "README.md",
     "LICENSE",
     "Modelfile",
     "adapter_config.json",
-    "config.json",
-    "generation_config.json",
-    "tokenizer.json",
     "tokenizer.model",
-    "tokenizer_config.json",
-    "special_tokens_map.json",
-    "added_tokens.json",
-    "vocab.json",
-    "merges.txt",
-    "chat_template.jinja",
 ];
 
 /// And by how the name ends.
@@ -91,7 +83,8 @@ const CURVES: &str = "tensorboard";
 
 fn belongs(name: &str) -> bool {
     let ends = ENDINGS.iter().any(|ending| name.ends_with(ending));
-    !name.starts_with('.') && (ends || NAMES.contains(&name))
+    let named = COMPANIONS.iter().chain(&NAMES).any(|known| *known == name);
+    !name.starts_with('.') && (ends || named)
 }
 
 /// The files of an adapter's or a model's folder that belong on the Hub, and no others.

@@ -312,10 +312,10 @@ fn check(record: &JobRecord, folder: &Path) -> Result<()> {
         let mut parts = path.components();
         parts.all(|part| matches!(part, Component::Normal(_)))
     };
-    let outside = record.result.as_ref();
+    let result = record.result.as_ref();
     let mistake = if !record.id.starts_with("ftjob-") || !folder.ends_with(&record.id) {
         "id"
-    } else if outside.is_some_and(|result| !inside(&result.adapter) || !inside(&result.run)) {
+    } else if result.is_some_and(|result| !inside(&result.adapter) || !inside(&result.run)) {
         "result"
     } else {
         return Ok(());

@@ -42,8 +42,7 @@ pub fn weight(frozen: &Tensor, module: &LowRank, magnitude: &Tensor) -> Result<T
         ))
         .hint("use the model that the adapter was trained on"));
     }
-    let change = (module.b.matmul(&module.a)? * module.scale)?;
-    let turned = (frozen.to_dtype(DType::F32)? + change)?;
+    let turned = (frozen.to_dtype(DType::F32)? + module.change()?)?;
     let lengths = turned.sqr()?.sum(1)?.sqrt()?;
     let factors = magnitude.div(&lengths)?.reshape((rows, 1))?;
     Ok(turned.broadcast_mul(&factors)?)

@@ -5,7 +5,7 @@
 
 use super::Adapter;
 use crate::models::config::ModelConfig;
-use crate::models::weights::Weights;
+use crate::models::weights::{Weight, Weights};
 use crate::{Error, Result};
 
 /// Whether embedding and head, one tensor in the base, are two with this adapter: PEFT leaves the other
@@ -37,7 +37,7 @@ impl Adapter {
             }
         }
         for (name, tensor) in std::mem::take(&mut self.replaced) {
-            let shape = weights.get(&name).map(super::super::weights::Weight::shape);
+            let shape = weights.get(&name).map(Weight::shape);
             match shape {
                 Some(shape) if shape == tensor.dims() => {
                     weights.insert(name, tensor.contiguous()?.into());

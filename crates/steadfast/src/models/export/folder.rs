@@ -14,7 +14,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
 
 /// What stands beside the weights of a model folder and goes along as it is.
-const COMPANIONS: [&str; 10] = [
+pub(crate) const COMPANIONS: [&str; 10] = [
     "config.json",
     "generation_config.json",
     "tokenizer.json",
