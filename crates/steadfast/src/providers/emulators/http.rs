@@ -89,14 +89,12 @@ impl Request {
         path.strip_prefix("/v1/").unwrap_or(path)
     }
 
-    /// A value of the query, as it stands.
-    pub fn query(&self, name: &str) -> Option<&str> {
-        let (_, query) = self.target.split_once('?')?;
-        let pairs = query.split('&').filter_map(|pair| pair.split_once('='));
-        pairs
-            .into_iter()
-            .find(|(key, _)| *key == name)
-            .map(|(_, value)| value)
+    /// A value of the query, decoded: clients write the same name in more than one way.
+    pub fn query(&self, name: &str) -> Option<String> {
+        let url = reqwest::Url::parse("http://emulator").ok()?;
+        let url = url.join(&self.target).ok()?;
+        let (_, value) = url.query_pairs().find(|(key, _)| key == name)?;
+        Some(value.into_owned())
     }
 
     /// A header's value.

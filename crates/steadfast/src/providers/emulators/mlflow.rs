@@ -55,9 +55,7 @@ impl Mlflow {
         let body = &request.body;
         match (request.method(), path.trim_start_matches("api/2.0/mlflow/")) {
             ("get", "experiments/get-by-name") => {
-                // Names of tests hold no other letters that stand for themselves only.
                 let name = request.query("experiment_name").unwrap_or_default();
-                let name = name.replace('+', " ").replace("%20", " ");
                 match state.experiments.iter().position(|one| *one == name) {
                     Some(id) => Reaction::json(
                         &json!({"experiment": {"experiment_id": id.to_string(), "name": name}}),
@@ -89,7 +87,7 @@ impl Mlflow {
             }
             ("get", "runs/get") => {
                 let id = request.query("run_id").unwrap_or_default();
-                match state.run(&id.into()) {
+                match state.run(&id.as_str().into()) {
                     Some(run) => Reaction::json(&json!({"run": {"info": {"run_id": id,
                         "lifecycle_stage": "active", "status": run.status}}})),
                     None => refuses(404, "RESOURCE_DOES_NOT_EXIST"),

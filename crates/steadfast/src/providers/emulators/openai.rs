@@ -168,16 +168,17 @@ impl OpenAi {
     }
 
     fn list(&self, request: &Request) -> Reaction {
-        let wanted = request
-            .query("metadata%5bsteadfast%5d")
-            .or(request.query("metadata[steadfast]"));
+        let wanted = request.query("metadata[steadfast]");
         let state = self.state();
         let shown: Vec<Value> = state
             .jobs
             .0
             .iter()
             .rev()
-            .filter(|job| wanted.is_none_or(|tag| job.asked["metadata"]["steadfast"] == tag))
+            .filter(|job| {
+                let tag = &job.asked["metadata"]["steadfast"];
+                wanted.as_ref().is_none_or(|wanted| tag == wanted.as_str())
+            })
             .map(|job| self.shown(job))
             .collect();
         self.page(request, &shown)
