@@ -64,6 +64,9 @@ class Bench:
         self.binary, self.work = str(pathlib.Path(binary).resolve()), work
         self.chance = random.Random(seed)
         self.count = 0
+        # How many processes a kill met while they worked.
+        self.kills = 0
+        self.soak_seconds, self.requests = 10.0, 20_000
         self.model = work / "tiny.gguf"
         tiny_model(self.model)
         recipe = (ROOT / "tests" / "chaos" / "tiny.toml").read_text()
@@ -110,6 +113,7 @@ class Bench:
         """Kills it after so long; false where it was done before."""
         time.sleep(seconds)
         alive = process.poll() is None
+        self.kills += alive
         process.send_signal(signal.SIGKILL)
         process.communicate()
         return alive

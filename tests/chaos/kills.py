@@ -2,9 +2,10 @@
 
 import json
 import pathlib
+import shutil
 import threading
 
-from bench import Bench, Broken, digest, need
+from bench import Bench, Broken, digest, fingerprint, need, same
 from network import Judge, emulators
 from server import Server
 
@@ -158,6 +159,50 @@ def hosted_killed(bench: Bench) -> str:
     return "one job"
 
 
+def push_killed(bench: Bench) -> str:
+    """A repository has all of the folder's files or none, and the same command sends the rest."""
+    folder = bench.adapter()
+    with emulators() as service:
+        hub = bench.chance.choice(service.hubs)
+        more = {"HF_ENDPOINT": hub, "HF_TOKEN": service.token, "HF_HUB_OFFLINE": "0"}
+        names = ("adapter_model.safetensors", "adapter_config.json")
+
+        def command(name: str) -> list[str]:
+            return ["push", f"{service.owner}/{name}", str(folder), "--quiet"]
+
+        def there(name: str) -> list[bool]:
+            found = (service.at_hub(hub, f"{service.owner}/{name}/resolve/main/{file}") for file in names)
+            return [one == (folder / file).read_bytes() for one, file in zip(found, names)]
+
+        _, whole = bench.once("push", lambda: bench.run(command("straight"), more).promises(0))
+        bench.kill(bench.start(command("killed"), more), bench.chance.uniform(0.005, whole))
+        need(len(set(there("killed"))) == 1, "the Hub has a part of the folder")
+        bench.run(command("killed"), more).promises(0)
+        need(all(there("killed")), "the Hub has other files than the folder")
+    return "all or nothing, then all"
+
+
+def clean_killed(bench: Bench) -> str:
+    """Cleaning takes what it was told to, now or the next time, and nothing else."""
+    runs = bench.folder()
+    bench.run(bench.study(runs)).promises(0)
+    kept = next(runs.glob("*/results.json")).parent
+    before = fingerprint(runs)
+    other = runs / "another-run"
+    command = ["runs", "clean", str(other), "--yes", "--quiet", "--runs", str(runs)]
+    _, whole = bench.once("clean", lambda: bench.run(["runs", "--runs", str(runs)]).promises(0))
+    shutil.copytree(kept, other)
+    bench.kill(bench.start(command), bench.chance.uniform(0, whole))
+    # What a kill left aside goes with the next removal.
+    if not other.exists():
+        shutil.copytree(kept, other)
+    bench.run(command).promises(0)
+    need(not other.exists(), "a run that was to go is still there")
+    need(not any(path.name.startswith(".removed") for path in runs.iterdir()), "a half of a run lies aside")
+    same(before, fingerprint(runs))
+    return "that run, and no other"
+
+
 def two_at_once(bench: Bench) -> str:
     """Of two studies in one folder one works; the other says so and changes nothing."""
     runs = bench.folder()
@@ -195,6 +240,8 @@ EVENTS = {
     "measure with a judge killed": measure_killed,
     "serve killed with a job running": serve_killed,
     "study with a hosted arm killed": hosted_killed,
+    "push killed": push_killed,
+    "runs clean killed": clean_killed,
     "two studies in one run folder": two_at_once,
     "two trainings into one folder": two_tunes,
 }

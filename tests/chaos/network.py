@@ -11,6 +11,7 @@ import struct
 import subprocess
 import threading
 import time
+import urllib.error
 import urllib.request
 
 from bench import ROOT, Bench, need
@@ -178,6 +179,7 @@ class Emulators:
         self.process = subprocess.Popen([program], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         addresses = json.loads(self.process.stdout.readline())
         self.openai, self.together = addresses["openai"], addresses["together"]
+        self.hubs, self.token, self.owner = addresses["hubs"], addresses["token"], addresses["owner"]
         return self
 
     def __exit__(self, *_) -> None:
@@ -188,6 +190,16 @@ class Emulators:
         request = urllib.request.Request(f"{self.openai}/fine_tuning/jobs?limit=100", headers={"Authorization": "Bearer sk-chaos"})
         with urllib.request.urlopen(request) as answer:
             return len(json.load(answer)["data"])
+
+    def at_hub(self, hub: str, path: str) -> bytes | None:
+        """What the Hub has there, if it has it."""
+        request = urllib.request.Request(f"{hub}/{path}", headers={"Authorization": f"Bearer {self.token}"})
+        try:
+            with urllib.request.urlopen(request) as answer:
+                return answer.read()
+        except urllib.error.HTTPError as error:
+            need(error.code == 404, f"the Hub answers {error.code} for {path}")
+            return None
 
 
 def emulators() -> Emulators:

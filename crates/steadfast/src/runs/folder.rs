@@ -259,6 +259,9 @@ pub fn find(runs: &Path, name: &str) -> Result<Summary> {
     }
 }
 
+/// What a run's name begins with while it is being removed.
+const REMOVED: &str = ".removed-";
+
 /// Removes a run with all that it holds.
 ///
 /// # Errors
@@ -266,13 +269,29 @@ pub fn find(runs: &Path, name: &str) -> Result<Summary> {
 pub fn remove(run: &Summary) -> Result<()> {
     let _held = hold(&run.path, "--runs")?;
     // Out of the list by one rename, so that a kill leaves no half of a run that looks whole.
-    let aside = run.path.with_file_name(format!(".removed-{}", run.id));
-    if aside.exists() {
-        // Of a removal that was cut short.
-        fs::remove_dir_all(&aside).map_err(|cause| Error::file("remove", &aside, cause))?;
-    }
+    let aside = run.path.with_file_name(format!("{REMOVED}{}", run.id));
+    sweep(&run.path)?;
     fs::rename(&run.path, &aside).map_err(|cause| Error::file("remove", &run.path, cause))?;
-    fs::remove_dir_all(&aside).map_err(|cause| Error::file("remove", &aside, cause))
+    sweep(&aside)
+}
+
+/// Removes what lies aside beside this run, of this removal and of those that were cut short.
+fn sweep(run: &Path) -> Result<()> {
+    let named = run.parent().filter(|runs| !runs.as_os_str().is_empty());
+    let runs = named.unwrap_or(Path::new("."));
+    let entries = fs::read_dir(runs).map_err(|cause| Error::file("read", runs, cause))?;
+    for entry in entries.flatten() {
+        if entry.file_name().to_string_lossy().starts_with(REMOVED) {
+            match fs::remove_dir_all(entry.path()) {
+                // Another process sweeps too.
+                Err(cause) if cause.kind() != std::io::ErrorKind::NotFound => {
+                    return Err(Error::file("remove", &entry.path(), cause));
+                }
+                _ => {}
+            }
+        }
+    }
+    Ok(())
 }
 
 /// The runs in `runs`, the newest first. Folders without a manifest are none of ours and left out.

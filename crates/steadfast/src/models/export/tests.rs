@@ -7,14 +7,15 @@ use crate::models::{LanguageModel, LowRank};
 use candle_core::Device;
 use std::collections::BTreeMap;
 
+fn ramp(rows: usize, columns: usize, step: f32) -> Tensor {
+    let values: Vec<f32> = (0..rows * columns)
+        .map(|index| ((index as f32 * step).sin()) * 0.05)
+        .collect();
+    Tensor::from_vec(values, (rows, columns), &Device::Cpu).unwrap()
+}
+
 /// A change of some layers of each kind, large enough to be seen.
 fn adapter(model: &LanguageModel) -> Adapter {
-    let ramp = |rows: usize, columns: usize, step: f32| {
-        let values: Vec<f32> = (0..rows * columns)
-            .map(|index| ((index as f32 * step).sin()) * 0.05)
-            .collect();
-        Tensor::from_vec(values, (rows, columns), &Device::Cpu).unwrap()
-    };
     let mut modules = BTreeMap::new();
     for (index, path) in model.decoder.linear_paths().into_iter().enumerate() {
         if index % 3 != 0 {
@@ -124,6 +125,43 @@ fn what_is_written_answers_as_base_and_adapter_do() {
         let model = load(&file);
         let apart = furthest(&logits(&model, None), &expected);
         assert!(apart < bound, "{quantization:?}: {apart}");
+    }
+}
+
+#[test]
+fn lengths_of_rows_and_a_head_of_its_own_are_in_every_file() {
+    let located = resolve::locate(None, &Silent).unwrap();
+    let model = LanguageModel::load(&located, &Device::Cpu).unwrap();
+    let mut adapter = adapter(&model);
+    for (path, change) in &adapter.modules {
+        let lengths = Tensor::full(1.5f32, change.b.dim(0).unwrap(), &Device::Cpu).unwrap();
+        adapter.magnitudes.insert(path.clone(), lengths);
+    }
+    // The base has one matrix for both, of which the embedding stays.
+    let head = ramp(model.config.vocabulary, model.config.hidden_size, 0.41);
+    adapter.replaced.insert("lm_head.weight".into(), head);
+    drop(model);
+    let (model, bound) =
+        LanguageModel::load_adapted(&located, Some(adapter.clone()), &Device::Cpu).unwrap();
+    let expected = logits(&model, bound.as_ref());
+    let largest = furthest(&expected, &vec![0.0; expected.len()]);
+    drop((model, bound));
+
+    let place = tempfile::tempdir().unwrap();
+    let base = place.path().join("base");
+    folder::write(&located, &Adapter::default(), &base).unwrap();
+    let of_folder = Located {
+        path: base,
+        ..located.clone()
+    };
+    let merged = place.path().join("merged");
+    folder::write(&located, &adapter, &merged).unwrap();
+    let (of_file, of_base) = (place.path().join("1.gguf"), place.path().join("2.gguf"));
+    gguf::write(&located, &adapter, Quantization::F32, &of_file).unwrap();
+    gguf::write(&of_folder, &adapter, Quantization::F32, &of_base).unwrap();
+    for path in [merged, of_file, of_base] {
+        let apart = furthest(&logits(&load(&path), None), &expected);
+        assert!(apart < 1e-4 * largest, "{}: {apart}", path.display());
     }
 }
 

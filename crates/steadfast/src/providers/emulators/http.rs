@@ -91,9 +91,9 @@ impl Request {
 
     /// A value of the query, decoded: clients write the same name in more than one way.
     pub fn query(&self, name: &str) -> Option<String> {
-        let url = reqwest::Url::parse("http://emulator").ok()?;
-        let url = url.join(&self.target).ok()?;
-        let (_, value) = url.query_pairs().find(|(key, _)| key == name)?;
+        let (_, query) = self.target.split_once('?')?;
+        let mut pairs = form_urlencoded::parse(query.as_bytes());
+        let (_, value) = pairs.find(|(key, _)| key == name)?;
         Some(value.into_owned())
     }
 
