@@ -1,8 +1,10 @@
 //! Errors as people read them, and as exit codes.
 
+use crate::arguments::LogFormat;
 use anstyle::{AnsiColor, Style};
 use steadfast::Error;
 use steadfast::error::{Class, Place};
+use steadfast::events::Event;
 
 const RED: Style = AnsiColor::Red.on_default().bold();
 const BLUE: Style = AnsiColor::Blue.on_default();
@@ -18,8 +20,27 @@ pub fn exit_code(class: Class) -> u8 {
     }
 }
 
-/// Prints an error as one line of a log.
-pub fn log(error: &Error) {
+/// Prints an error in the form that was asked for.
+pub fn say(error: &Error, format: LogFormat) {
+    match format {
+        LogFormat::Text => print(error),
+        LogFormat::Json => log(error),
+    }
+}
+
+/// Prints what is no error and comes of no event: a line for people, or one of a log.
+pub fn remark(message: &str, format: LogFormat) {
+    match format {
+        LogFormat::Text => anstream::eprintln!("{message}"),
+        LogFormat::Json => {
+            let message = message.trim().to_owned();
+            anstream::eprintln!("{}", Event::Note { message }.log_line());
+        }
+    }
+}
+
+/// An error as one line of a log, and each that was found with it.
+fn log(error: &Error) {
     for one in std::iter::once(error).chain(&error.others) {
         let mut causes = Vec::new();
         let mut source = std::error::Error::source(one);
@@ -33,14 +54,14 @@ pub fn log(error: &Error) {
             "message": one.message,
             "place": (one.place != Place::default()).then(|| one.place.to_string()),
             "causes": causes,
-            "hint": one.hint,
+            "hint": hint(one),
         });
         anstream::eprintln!("{document}");
     }
 }
 
-/// Prints an error with its place, causes and hint, and then all that were found with it.
-pub fn print(error: &Error) {
+/// An error with its place, causes and hint, and then all that were found with it.
+fn print(error: &Error) {
     print_one(error);
     for other in &error.others {
         anstream::eprintln!();
@@ -63,10 +84,8 @@ fn print_one(error: &Error) {
         }
         source = cause.source();
     }
-    match &error.hint {
-        Some(hint) => anstream::eprintln!("{GREEN}hint{GREEN:#}: {hint}"),
-        None if error.class == Class::Bug => print_bug_hint(),
-        None => {}
+    if let Some(hint) = hint(error) {
+        anstream::eprintln!("{GREEN}hint{GREEN:#}: {hint}");
     }
 }
 
@@ -84,22 +103,26 @@ fn print_place(error: &Error) {
     }
 }
 
-fn print_bug_hint() {
-    anstream::eprintln!(
-        "{GREEN}hint{GREEN:#}: this is a bug in steadfast {}; please report it with the command \
-         and this text",
-        env!("CARGO_PKG_VERSION")
-    );
+fn hint(error: &Error) -> Option<String> {
+    let of_a_bug = || {
+        format!(
+            "this is a bug in steadfast {}; please report it with the command and this text",
+            env!("CARGO_PKG_VERSION")
+        )
+    };
+    let bug = error.class == Class::Bug;
+    error.hint.clone().or_else(|| bug.then(of_a_bug))
 }
 
 /// Makes a panic say that it is a bug; the process then exits with 101.
-pub fn explain_panics() {
-    std::panic::set_hook(Box::new(|panic| {
+pub fn explain_panics(format: LogFormat) {
+    std::panic::set_hook(Box::new(move |panic| {
         let message = panic.payload_as_str().unwrap_or("no message");
-        anstream::eprintln!("{RED}error{RED:#}: steadfast broke a promise to itself: {message}");
-        if let Some(place) = panic.location() {
-            anstream::eprintln!(" {BLUE}-->{BLUE:#} {}:{}", place.file(), place.line());
-        }
-        print_bug_hint();
+        let error = Error::bug(format!("steadfast broke a promise to itself: {message}"));
+        let error = match panic.location() {
+            Some(place) => error.at(place.file()).line(place.line() as usize),
+            None => error,
+        };
+        say(&error, format);
     }));
 }

@@ -15,7 +15,6 @@ use processes::Processes;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
 use std::time::Duration;
-use steadfast::Error;
 use steadfast::error::Class;
 
 const LEADER_SPEAKS_FIRST: Duration = Duration::from_secs(1);
@@ -26,20 +25,17 @@ const LEADER_SPEAKS_FIRST: Duration = Duration::from_secs(1);
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    errors::explain_panics();
+    errors::explain_panics(LogFormat::Text);
     let arguments = match arguments::parse() {
         Ok(arguments) => arguments,
         Err(code) => return code,
     };
     let log = arguments.global.log_format;
-    let say = |error: &Error| match log {
-        LogFormat::Text => errors::print(error),
-        LogFormat::Json => errors::log(error),
-    };
+    errors::explain_panics(log);
     let processes = match Processes::join() {
         Ok(processes) => processes,
         Err(error) => {
-            say(&error);
+            errors::say(&error, log);
             return ExitCode::from(errors::exit_code(error.class));
         }
     };
@@ -51,9 +47,10 @@ fn main() -> ExitCode {
             if !group.leads() {
                 // Where all fail alike the leader says so, and ends the others before they repeat it.
                 std::thread::sleep(LEADER_SPEAKS_FIRST);
-                anstream::eprintln!("process {} of {}:", group.rank(), group.size());
+                let which = format!("process {} of {}:", group.rank(), group.size());
+                errors::remark(&which, log);
             }
-            say(&error);
+            errors::say(&error, log);
             processes.fail(errors::exit_code(error.class))
         }
         // The hook has said what happened.

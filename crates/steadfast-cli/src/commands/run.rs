@@ -1,10 +1,11 @@
 //! From parsed arguments to the command's own file.
 
-use crate::arguments::{Arguments, Command};
+use crate::arguments::{Arguments, Command, LogFormat};
 use crate::commands::{
     chat, compare, completions, data, doctor, export, gate, judge, measure, models, plan, push,
     runs, serve, study, tune,
 };
+use crate::errors;
 use steadfast::group::Group;
 use steadfast::{Error, Result};
 
@@ -45,9 +46,9 @@ pub fn run(arguments: Arguments, group: &dyn Group) -> Result<()> {
 }
 
 /// Makes Ctrl-C say how to go on. Nothing needs saving: every stage on disk is whole.
-pub fn explain_interrupt(how: &'static str) {
+pub fn explain_interrupt(how: &'static str, format: LogFormat) {
     let handler = move || {
-        anstream::eprintln!("\ninterrupted\nhint: {how}");
+        errors::remark(&format!("\ninterrupted\nhint: {how}"), format);
         std::process::exit(130);
     };
     // Without a handler Ctrl-C still ends the process, only without the hint.

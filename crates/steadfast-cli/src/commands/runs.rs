@@ -2,6 +2,7 @@
 
 use super::{runs_clean, runs_compare, runs_show};
 use crate::arguments::Global;
+use crate::errors;
 use crate::output::{self, Table};
 use clap::{Args, Subcommand};
 use serde::Serialize;
@@ -80,10 +81,11 @@ fn list(folder: &Path, global: Global) -> Result<()> {
         return output::json(&runs);
     }
     if runs.is_empty() && !global.quiet {
-        anstream::eprintln!(
+        let none = format!(
             "no runs in {}\nhint: steadfast study makes one",
             folder.display()
         );
+        errors::remark(&none, global.log_format);
         return Ok(());
     }
     let mut table = Table::new(&["run", "created", "state"]);

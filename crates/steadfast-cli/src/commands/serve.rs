@@ -1,6 +1,7 @@
 //! `steadfast serve`
 
 use crate::arguments::Global;
+use crate::errors;
 use crate::output;
 use crate::progress::Progress;
 use clap::Args;
@@ -113,11 +114,9 @@ fn tell(ready: &Ready, global: Global) -> Result<()> {
         output::json(ready)?;
     }
     if !global.quiet {
-        anstream::eprintln!(
-            "serving {} at {}/v1 (Ctrl-C ends it)",
-            ready.models.join(", "),
-            ready.address
-        );
+        let models = ready.models.join(", ");
+        let said = format!("serving {models} at {}/v1 (Ctrl-C ends it)", ready.address);
+        errors::remark(&said, global.log_format);
     }
     Ok(())
 }

@@ -76,12 +76,13 @@ pub fn run(arguments: Arguments, global: Global) -> Result<()> {
         },
     };
     let settings = recipe::read(arguments.recipe.as_deref(), &overrides)?;
-    explain_interrupt(if settings.hosted.is_empty() {
+    let how = if settings.hosted.is_empty() {
         "start the same command again: it goes on where it was stopped"
     } else {
         "jobs elsewhere run on: start the same command again, and it picks them up; \
          steadfast runs cancel RUN/arms/ARM-seed0 ends one"
-    });
+    };
+    explain_interrupt(how, global.log_format);
     let progress = Progress::new(global).agreeing(arguments.yes);
     let outcome = steadfast::study::run(&settings, &progress)?;
     if global.json {

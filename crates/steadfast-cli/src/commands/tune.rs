@@ -88,7 +88,8 @@ pub fn run(arguments: Arguments, global: Global, group: &dyn Group) -> Result<()
         device: arguments.device,
         memory_limit: arguments.memory_limit,
     })?;
-    explain_interrupt("add --resume to go on from the last checkpoint");
+    let how = "add --resume to go on from the last checkpoint";
+    explain_interrupt(how, global.log_format);
     let progress = Progress::new(global);
     let listener: &dyn Listener = if group.leads() { &progress } else { &Silent };
     let outcome = steadfast::study::tune(&settings, group, listener)?;

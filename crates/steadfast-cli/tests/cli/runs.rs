@@ -97,6 +97,42 @@ fn errors_are_lines_of_the_log_too() {
     insta::assert_snapshot!(said);
 }
 
+/// Every line, whatever happens: the last comes of Ctrl-C.
+#[cfg(unix)]
+#[test]
+fn a_log_is_documents_to_the_end() {
+    use std::io::{BufRead, BufReader};
+    use std::process::{Command, Stdio};
+
+    let folder = Folder::new();
+    let chats = folder.command(&["data", "simulate", "--count", "8"]);
+    let chats = { chats }.output().expect("it runs").stdout;
+    let folder = folder.with("chats.jsonl", chats);
+    let tune = ["tune", "--data", "chats.jsonl", "--log-format", "json"];
+    let mut child = { folder.command(&tune) }
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("it starts");
+    let stderr = child.stderr.take().expect("a pipe");
+    let mut lines = BufReader::new(stderr).lines().map(|line| {
+        let line = line.expect("text");
+        serde_json::from_str::<serde_json::Value>(&line).expect(&line)
+    });
+    let first = lines.next().expect("a line");
+    assert!(first["time"].is_string(), "{first}");
+    let pid = child.id().to_string();
+    let sent = Command::new("kill").args(["-INT", &pid]).status();
+    assert!(sent.expect("kill is there").success());
+    let last = lines.last().expect("another line");
+    let message = last["message"].as_str().expect("a message");
+    assert!(
+        message.contains("interrupted") && message.contains("--resume"),
+        "{message}"
+    );
+    assert_eq!(child.wait().expect("it ends").code(), Some(130));
+}
+
 #[cfg(not(feature = "mpi"))]
 #[test]
 fn a_build_without_mpi_refuses_to_be_one_of_several() {

@@ -60,7 +60,13 @@ impl Folder {
     }
 
     fn output(&self, arguments: &[&str]) -> Output {
-        Command::new(env!("CARGO_BIN_EXE_steadfast"))
+        self.command(arguments).output().expect("the command runs")
+    }
+
+    /// The command in this folder, to be started.
+    pub fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_steadfast"));
+        command
             .args(arguments)
             .current_dir(self.path())
             .env("NO_COLOR", "1")
@@ -72,8 +78,7 @@ impl Folder {
             .env_remove("TOGETHER_API_KEY")
             .env_remove("TOGETHER_BASE_URL")
             .envs(self.variables.iter().map(|(name, value)| (name, value)))
-            .stdin(Stdio::null())
-            .output()
-            .expect("the command runs")
+            .stdin(Stdio::null());
+        command
     }
 }
