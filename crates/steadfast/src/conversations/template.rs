@@ -179,4 +179,6 @@ fn strftime_now(format: &str) -> std::result::Result<String, minijinja::Error> {
 }
 
 #[cfg(test)]
+mod families;
+#[cfg(test)]
 mod tests;
