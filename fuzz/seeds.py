@@ -318,6 +318,7 @@ def suite_seeds() -> None:
 def recipe_seeds() -> None:
     tiny = pathlib.Path(__file__).parent.parent / "tests" / "chaos" / "tiny.toml"
     write("recipe", "good-tiny", tiny.read_text())
+    write("recipe", "bad-brackets", "a = " + "[" * 100 + "b" + "[" * 1000)
     hosted = 'name = "a"\n[data]\nsource = "simulator"\n[[arms]]\nprovider = "openai"\nbase = "gpt"\nepochs = 2\nprice = 1.5\nmax_cost = 5.0\n[judge]\nmodel = "openai:gpt"\nmax_cost = 1.0\n[budget]\nsafety = 1.0\n'
     write("recipe", "any-hosted", hosted)
     write("recipe", "bad-name", 'name = "../../up"\n')
