@@ -204,6 +204,7 @@ def gguf_seeds() -> None:
     write("gguf", "bad-shape-empty", gguf(own, shapes() | {"token_embd.weight": [0, HIDDEN]}))
     write("gguf", "bad-shape-empty-query", gguf(own, shapes() | {"blk.0.attn_q.weight": [0, HIDDEN]}))
     write("gguf", "bad-shape-none", gguf(own, shapes() | {"blk.0.attn_q.weight": []}))
+    write("gguf", "bad-name-of-20000", gguf(own, shapes() | {"x" * 20_000: [1] * 5}))
     wrong = own | {"tokenizer.ggml.model": own["tokenizer.ggml.tokens"].replace(b"tokens", b"model", 1)}
     wrong["tokenizer.ggml.model"] = entry("tokenizer.ggml.model", LIST, items(TEXT, [text(token) for token in TOKENS]))
     write("gguf", "bad-type", gguf(wrong))
@@ -319,6 +320,7 @@ def suite_seeds() -> None:
 def recipe_seeds() -> None:
     tiny = pathlib.Path(__file__).parent.parent / "tests" / "chaos" / "tiny.toml"
     write("recipe", "good-tiny", tiny.read_text())
+    write("recipe", "bad-brackets", "a = " + "[" * 100 + "b" + "[" * 1000)
     hosted = 'name = "a"\n[data]\nsource = "simulator"\n[[arms]]\nprovider = "openai"\nbase = "gpt"\nepochs = 2\nprice = 1.5\nmax_cost = 5.0\n[judge]\nmodel = "openai:gpt"\nmax_cost = 1.0\n[budget]\nsafety = 1.0\n'
     write("recipe", "any-hosted", hosted)
     write("recipe", "bad-name", 'name = "../../up"\n')
@@ -333,6 +335,7 @@ def adapter_seeds() -> None:
     config = {"peft_type": "LORA", "r": 2, "lora_alpha": 4, "target_modules": ["q_proj"], "rank_pattern": {"q_proj": 2}}
     named("adapter", "good-config", "adapter_config.json", config)
     named("adapter", "bad-rank", "adapter_config.json", config | {"r": 0})
+    named("adapter", "bad-pattern-of-8000", "adapter_config.json", config | {"rank_pattern": {"q_proj" + "(" * 8000: 1}})
     named("adapter", "bad-alpha", "adapter_config.json", '{"peft_type":"LORA","r":2,"lora_alpha":1e999}')
     module = "base_model.model.model.layers.0.self_attn.q_proj"
     pair = {f"{module}.lora_A.weight": [2, HIDDEN], f"{module}.lora_B.weight": [HIDDEN, 2]}

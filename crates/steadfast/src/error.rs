@@ -77,11 +77,24 @@ pub struct Error {
     pub others: Vec<Error>,
 }
 
+/// Most letters of what one part of an error says.
+const LONGEST: usize = 1000;
+
+/// An error may quote what was read, and does not repeat it at length: a damaged file may have a name or
+/// a value of many megabytes.
+fn clipped(mut text: String) -> String {
+    if let Some((end, _)) = text.char_indices().nth(LONGEST) {
+        text.truncate(end);
+        text.push('…');
+    }
+    text
+}
+
 impl Error {
     fn new(class: Class, message: impl Into<String>) -> Self {
         Self {
             class,
-            message: message.into(),
+            message: clipped(message.into()),
             place: Place::default(),
             hint: None,
             cause: None,
@@ -129,7 +142,7 @@ impl Error {
 
     /// Names the field.
     pub fn field(mut self, field: impl Into<String>) -> Self {
-        self.place.field = Some(field.into());
+        self.place.field = Some(clipped(field.into()));
         self
     }
 
@@ -141,7 +154,13 @@ impl Error {
 
     /// Keeps the error beneath.
     pub fn because(mut self, cause: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
-        self.cause = Some(cause.into());
+        let cause = cause.into();
+        let said = cause.to_string();
+        // One more than that is what was clipped before.
+        self.cause = Some(match said.chars().nth(LONGEST + 1) {
+            Some(_) => clipped(said).into(),
+            None => cause,
+        });
         self
     }
 
@@ -200,6 +219,16 @@ impl From<candle_core::Error> for Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_error_quotes_and_does_not_repeat() {
+        let long = "ä".repeat(1 << 20);
+        let error = Error::user(&long).field(&long).because(long);
+        let cause = error.cause.as_ref().map(ToString::to_string);
+        for part in [Some(error.message), error.place.field, cause] {
+            assert_eq!(part.map(|part| part.chars().count()), Some(LONGEST + 1));
+        }
+    }
 
     #[test]
     fn a_full_card_is_no_bug() {

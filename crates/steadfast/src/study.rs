@@ -100,14 +100,22 @@ fn run_over(
     inputs.insert("base".into(), located.sha256.clone());
     let mut folder = RunFolder::open(settings, inputs)?;
     if folder.finished() && settings.extent == Extent::Whole {
-        listener.on(Event::Note {
-            message: format!("this study is finished: {}", folder.path().display()),
-        });
-        return Ok(StudyOutcome {
-            run: folder.path().to_owned(),
-            results: Results::read(&folder.results())?,
-            frontier: Frontier::found(settings, &folder)?,
-            within_budget: within_budget(settings, &folder),
+        let Some(damaged) = folder.damaged() else {
+            listener.on(Event::Note {
+                message: format!("this study is finished: {}", folder.path().display()),
+            });
+            return Ok(StudyOutcome {
+                run: folder.path().to_owned(),
+                results: Results::read(&folder.results())?,
+                frontier: Frontier::found(settings, &folder)?,
+                within_budget: within_budget(settings, &folder),
+            });
+        };
+        listener.on(Event::Warning {
+            message: format!(
+                "{} is not as the study left it: what is damaged is made again",
+                damaged.display()
+            ),
         });
     }
     let bench = Workbench::new(settings, located, loaded, &folder, listener);

@@ -34,7 +34,7 @@ pub const TARGETS: [(&str, Target); 13] = [
     ("reply", requests::reply),
 ];
 
-/// Most bytes of an error's whole text: it may quote the input, not repeat it.
+/// Most bytes of one mistake's text: it may quote the input, not repeat it.
 const LONGEST_ERROR: usize = 16 << 10;
 
 /// Reads one input as the target of that name does.
@@ -48,9 +48,11 @@ pub fn run(name: &str, bytes: &[u8]) -> Result<()> {
         .expect("a known target");
     let outcome = target(bytes);
     if let Err(error) = &outcome {
-        let text = whole(error);
-        assert_ne!(error.class, Class::Bug, "{text}");
-        assert!(text.len() <= LONGEST_ERROR, "{} bytes", text.len());
+        for one in std::iter::once(error).chain(&error.others) {
+            let text = whole(one);
+            assert_ne!(one.class, Class::Bug, "{text}");
+            assert!(text.len() <= LONGEST_ERROR, "{} bytes", text.len());
+        }
     }
     outcome
 }
@@ -65,9 +67,6 @@ fn whole(error: &Error) -> String {
         let end = said.find("\n   0: ").unwrap_or(said.len());
         text = format!("{text}: {}", &said[..end]);
         beneath = cause.source();
-    }
-    for other in &error.others {
-        text = format!("{text}; {}", whole(other));
     }
     text
 }

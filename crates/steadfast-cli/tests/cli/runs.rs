@@ -45,6 +45,23 @@ fn runs_are_shown_compared_and_removed() {
             .any(|one| one["event"] == kind && one["time"].is_string());
         assert!(found, "no {kind} in {log}");
     }
+    // What was damaged since is made again, to the bit.
+    let ids = folder.json(&["runs", "--json"]);
+    let id = ids[0]["id"].as_str().expect("an id");
+    let adapter = { folder.path().join("runs").join(id) }.join("arms/lora-seed0/adapter");
+    for name in ["adapter_config.json", "adapter_model.safetensors"] {
+        let file = adapter.join(name);
+        let whole = std::fs::read(&file).expect("an adapter");
+        let mut damaged = whole.clone();
+        damaged[whole.len() / 2] ^= 1;
+        std::fs::write(&file, damaged).expect("a file");
+        let again = folder.run(&["study", "recipe.toml", "--quiet"]);
+        assert!(
+            again.contains("exit code: 0") && again.contains(&format!("{name} is not as")),
+            "{again}"
+        );
+        assert_eq!(std::fs::read(&file).expect("an adapter"), whole, "{name}");
+    }
     let seed = folder.run(&["study", "recipe.toml", "--seed", "1", "--quiet"]);
     assert!(seed.contains("exit code: 0"), "{seed}");
 

@@ -9,16 +9,17 @@ use super::blocks::frozen::Stored;
 use super::families::{is_linear, is_superfluous};
 use super::gguf::{self, GgufFile};
 use crate::{Error, Result};
+use bytemuck::Pod;
 use candle_core::quantized::{GgmlDType, QTensor};
-use candle_core::safetensors::Load;
-use candle_core::{DType, Device, Tensor};
+use candle_core::{DType, Device, Tensor, WithDType};
 use rayon::prelude::*;
-use safetensors::tensor::{TensorInfo, TensorView};
+use safetensors::tensor::{Dtype, TensorInfo};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// Weights by their transformers name (`model.layers.0.self_attn.q_proj.weight`).
 pub type Weights = BTreeMap<String, Weight>;
@@ -30,6 +31,18 @@ pub enum Weight {
     Floats(Tensor),
     /// A matrix as its file stores it.
     Stored(Stored),
+    /// Not read yet.
+    OnDisk(OnDisk),
+}
+
+/// A tensor in a weight file, read where its layer is built: beside the layers that are built already,
+/// only the parts of one are in memory.
+#[derive(Debug)]
+pub struct OnDisk {
+    shard: Arc<Shard>,
+    name: String,
+    form: Form,
+    device: Device,
 }
 
 impl Weight {
@@ -38,6 +51,15 @@ impl Weight {
         match self {
             Self::Floats(tensor) => tensor.dims().to_vec(),
             Self::Stored(stored) => stored.shape().to_vec(),
+            Self::OnDisk(tensor) => tensor.shape(),
+        }
+    }
+
+    /// In memory.
+    pub fn read(self) -> Result<Self> {
+        match self {
+            Self::OnDisk(tensor) => tensor.read(),
+            read => Ok(read),
         }
     }
 
@@ -46,7 +68,32 @@ impl Weight {
         match self {
             Self::Floats(tensor) => Ok(tensor.to_dtype(DType::F32)?.contiguous()?),
             Self::Stored(stored) => stored.floats(),
+            Self::OnDisk(tensor) => tensor.read()?.into_floats(),
         }
+    }
+}
+
+impl OnDisk {
+    fn shape(&self) -> Vec<usize> {
+        let known = self.shard.tensors.get(&self.name);
+        known.map(|info| info.shape.clone()).unwrap_or_default()
+    }
+
+    fn read(self) -> Result<Weight> {
+        let tensor = self.shard.tensor(&self.name, &self.device)?;
+        let half = match tensor.dtype() {
+            DType::F16 => Some(GgmlDType::F16),
+            DType::BF16 => Some(GgmlDType::BF16),
+            _ => None,
+        };
+        let floats = tensor.to_dtype(DType::F32)?;
+        Ok(match half {
+            // From half to f32 and back nothing is lost.
+            Some(half) if self.form == Form::Stored && is_linear(&self.name) => {
+                Weight::Stored(Stored::new(&QTensor::quantize(&floats, half)?, |row| row)?)
+            }
+            _ => Weight::Floats(floats),
+        })
     }
 }
 
@@ -65,7 +112,8 @@ pub enum Form {
     Stored,
 }
 
-/// Reads a folder with safetensors shards, or a GGUF file.
+/// Reads a GGUF file, or the headers of a folder's safetensors shards, whose tensors are read as they
+/// are taken.
 pub fn read(path: &Path, form: Form, device: &Device) -> Result<Weights> {
     if path.is_dir() {
         read_safetensors(path, form, device)
@@ -140,41 +188,25 @@ fn read_gguf(path: &Path, form: Form, device: &Device) -> Result<Weights> {
         .collect()
 }
 
-/// One tensor at a time, so that beside the weights only the largest of them is ever in memory.
 fn read_safetensors(folder: &Path, form: Form, device: &Device) -> Result<Weights> {
     let mut weights = Weights::new();
     for path in shards(folder)? {
-        let mut shard = Shard::open(&path)?;
+        let shard = Arc::new(Shard::open(&path)?);
         for name in shard.names() {
-            let tensor = shard.tensor(&name, device)?;
-            let half = match tensor.dtype() {
-                DType::F32 => None,
-                DType::F16 => Some(GgmlDType::F16),
-                DType::BF16 => Some(GgmlDType::BF16),
-                other => {
-                    return Err(Error::user(format!(
-                        "weights of type {other:?} are not supported"
-                    ))
-                    .at(&path)
-                    .field(name)
-                    .hint("supported types: F32, F16, BF16"));
-                }
+            let tensor = OnDisk {
+                shard: shard.clone(),
+                name: name.clone(),
+                form,
+                device: device.clone(),
             };
-            let floats = tensor.to_dtype(DType::F32)?;
-            let weight = match half {
-                // From half to f32 and back nothing is lost.
-                Some(half) if form == Form::Stored && is_linear(&name) => {
-                    Weight::Stored(Stored::new(&QTensor::quantize(&floats, half)?, |row| row)?)
-                }
-                _ => Weight::Floats(floats),
-            };
-            weights.insert(name, weight);
+            weights.insert(name, Weight::OnDisk(tensor));
         }
     }
     Ok(weights)
 }
 
 /// A weight file whose tensors are read one by one.
+#[derive(Debug)]
 struct Shard {
     path: PathBuf,
     file: File,
@@ -238,39 +270,51 @@ impl Shard {
     }
 
     /// A tensor as it is stored.
-    fn tensor(&mut self, name: &str, device: &Device) -> Result<Tensor> {
+    fn tensor(&self, name: &str, device: &Device) -> Result<Tensor> {
         let Some(info) = self.tensors.get(name) else {
             return Err(Error::bug(format!("a weight file was asked for `{name}`")));
         };
+        match info.dtype {
+            Dtype::F32 => self.numbers::<f32>(name, info, device),
+            Dtype::F16 => self.numbers::<half::f16>(name, info, device),
+            Dtype::BF16 => self.numbers::<half::bf16>(name, info, device),
+            other => Err(
+                Error::user(format!("weights of type {other:?} are not supported"))
+                    .at(&self.path)
+                    .field(name)
+                    .hint("supported types: F32, F16, BF16"),
+            ),
+        }
+    }
+
+    /// Read to where they stay: a second copy of an embedding is much of a small model.
+    fn numbers<T: WithDType + Pod>(
+        &self,
+        name: &str,
+        info: &TensorInfo,
+        device: &Device,
+    ) -> Result<Tensor> {
         let (from, to) = info.data_offsets;
-        let mut bytes = vec![0; to - from];
-        self.file
-            .seek(SeekFrom::Start(self.start + from as u64))
-            .and_then(|_| self.file.read_exact(&mut bytes))
-            .map_err(|cause| Error::file("read", &self.path, cause))?;
-        let view = TensorView::new(info.dtype, info.shape.clone(), &bytes).map_err(|cause| {
-            Error::user("a tensor has another size than its shape")
+        let mut sides = info.shape.iter();
+        let size = sides.try_fold(size_of::<T>(), |size, side| size.checked_mul(*side));
+        if size != Some(to - from) {
+            return Err(Error::user("a tensor has another size than its shape")
                 .at(&self.path)
                 .field(name)
-                .because(cause)
-                .hint("the file may be damaged: download it again")
-        })?;
-        view.load(device).map_err(|cause| {
-            Error::user(format!(
-                "weights of type {:?} are not supported",
-                info.dtype
-            ))
-            .at(&self.path)
-            .field(name)
-            .because(cause)
-            .hint("supported types: F32, F16, BF16")
-        })
+                .hint("the file may be damaged: download it again"));
+        }
+        let mut numbers: Vec<T> = bytemuck::zeroed_vec((to - from) / size_of::<T>());
+        let mut file = &self.file;
+        file.seek(SeekFrom::Start(self.start + from as u64))
+            .and_then(|_| file.read_exact(bytemuck::cast_slice_mut(&mut numbers)))
+            .map_err(|cause| Error::file("read", &self.path, cause))?;
+        Ok(Tensor::from_vec(numbers, info.shape.as_slice(), device)?)
     }
 }
 
 /// The tensors of one weight file, as it stores them; those that no network needs are left out.
 pub fn read_shard(path: &Path, device: &Device) -> Result<HashMap<String, Tensor>> {
-    let mut shard = Shard::open(path)?;
+    let shard = Shard::open(path)?;
     shard
         .names()
         .into_iter()

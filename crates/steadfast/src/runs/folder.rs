@@ -9,8 +9,9 @@
 //! ```
 
 use super::manifest::{self, Manifest};
+use crate::models::adapter::{CONFIG_FILE, TENSOR_FILE};
 use crate::settings::StudySettings;
-use crate::{Error, Result};
+use crate::{Error, Result, digest};
 use std::collections::BTreeMap;
 use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
@@ -89,13 +90,46 @@ impl RunFolder {
         self.manifest.finished.is_some() && self.results().exists() && self.report().exists()
     }
 
+    /// A file of the finished run that has other bytes than the study left in it. One that is gone
+    /// somebody has put away.
+    pub fn damaged(&self) -> Option<PathBuf> {
+        let mut left = self.manifest.outputs.iter();
+        let damaged = |(name, expected): (&String, &String)| {
+            let path = self.path.join(name);
+            let changed =
+                path.exists() && !digest::of_file(&path).is_ok_and(|found| found == *expected);
+            changed.then_some(path)
+        };
+        left.find_map(damaged)
+    }
+
     /// Marks the run finished; the last thing a study does.
     pub fn finish(&mut self) -> Result<()> {
         if self.manifest.finished.is_none() {
             self.manifest.finished = Some(jiff::Timestamp::now().to_string());
-            self.manifest.write(&self.path)?;
         }
-        Ok(())
+        self.manifest.outputs = self.outputs()?;
+        self.manifest.write(&self.path)
+    }
+
+    /// SHA-256 of results, samples, report and adapters.
+    fn outputs(&self) -> Result<BTreeMap<String, String>> {
+        let mut files = vec![
+            self.results(),
+            self.report(),
+            self.path.join("samples.jsonl"),
+        ];
+        for arm in fs::read_dir(self.path.join("arms")).into_iter().flatten() {
+            let arm = arm.map_err(|cause| Error::file("read", &self.path, cause))?;
+            let adapter = arm.path().join("adapter");
+            files.extend([CONFIG_FILE, TENSOR_FILE].map(|file| adapter.join(file)));
+        }
+        let mut outputs = BTreeMap::new();
+        for file in files.into_iter().filter(|file| file.exists()) {
+            let name = file.strip_prefix(&self.path).unwrap_or(&file);
+            outputs.insert(name.display().to_string(), digest::of_file(&file)?);
+        }
+        Ok(outputs)
     }
 
     /// The folder of one arm under one seed, made if absent.

@@ -36,6 +36,9 @@ pub struct Manifest {
     pub settings: serde_json::Value,
     /// SHA-256 of everything that was read, by its path or role (`base`).
     pub inputs: BTreeMap<String, String>,
+    /// SHA-256 of what the finished run left, by its path in the run's folder.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub outputs: BTreeMap<String, String>,
 }
 
 impl Manifest {
@@ -67,6 +70,7 @@ impl Manifest {
             version,
             settings: value,
             inputs,
+            outputs: BTreeMap::new(),
         })
     }
 

@@ -4,11 +4,15 @@
 use super::suggest;
 use crate::{Error, Result};
 use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::fmt::Display;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
+
+/// A file of another kind has one on each of its lines.
+const MOST_SYNTAX_ERRORS: usize = 8;
 
 /// A recipe's text and the mistakes found in it so far.
 pub(super) struct Source<'s> {
@@ -29,7 +33,13 @@ impl<'s> Source<'s> {
     /// Parses the text; syntax errors end the reading, since nothing after them is certain.
     pub(super) fn parse(&self) -> Result<Spanned<DeTable<'s>>> {
         let (document, errors) = DeTable::parse_recoverable(self.text);
-        let mistakes = errors.into_iter().map(|error| {
+        // One mistake makes the parser stumble over the rest of its line, letter by letter.
+        let mut lines = BTreeSet::new();
+        let first_of_a_line = errors.into_iter().filter(|error| {
+            let line = error.span().map(|span| self.line(&span));
+            lines.insert(line)
+        });
+        let mistakes = first_of_a_line.take(MOST_SYNTAX_ERRORS).map(|error| {
             let mut mistake = Error::user(format!("the recipe is not TOML: {}", error.message()))
                 .at(&self.path)
                 .hint("strings stand in quotes, tables in [brackets], lists of tables in [[double brackets]]");

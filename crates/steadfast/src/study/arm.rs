@@ -8,7 +8,7 @@ use crate::events::{Event, Listener};
 use crate::group::Group;
 use crate::methods::moments::{FirstTokens, Moments};
 use crate::methods::{Method, full, lora, null_space, spectrum};
-use crate::models::adapter::TENSOR_FILE;
+use crate::models::adapter::{CONFIG_FILE, TENSOR_FILE};
 use crate::models::memory::Load;
 use crate::models::{AcceleratedDecoder, LanguageModel};
 use crate::reports::frontier::setting;
@@ -86,6 +86,9 @@ const RECORD: &str = "trained.json";
 struct Record {
     run: String,
     adapter_sha256: String,
+    /// Of the adapter's settings, which decide what its tensors mean; absent in older records.
+    #[serde(default)]
+    config_sha256: Option<String>,
     training: Training,
     disturbance: Vec<LayerDisturbance>,
     summary: Summary,
@@ -219,6 +222,7 @@ fn write(work: &Work<'_>, method: &dyn Method, summary: Summary, run: String) ->
     let record = Record {
         run,
         adapter_sha256: digest::of_file(&work.adapter.join(TENSOR_FILE))?,
+        config_sha256: Some(digest::of_file(&work.adapter.join(CONFIG_FILE))?),
         training,
         disturbance,
         summary,
@@ -254,8 +258,12 @@ fn trained(record: Record, adapter: PathBuf) -> TrainedArm {
 fn finished(work: &Work<'_>, run: &str) -> Option<Record> {
     let text = std::fs::read_to_string(work.folder.join(RECORD)).ok()?;
     let record: Record = serde_json::from_str(&text).ok()?;
-    let whole = digest::of_file(&work.adapter.join(TENSOR_FILE))
-        .is_ok_and(|digest| digest == record.adapter_sha256);
+    let is = |file: &str, expected: &str| {
+        digest::of_file(&work.adapter.join(file)).is_ok_and(|found| found == expected)
+    };
+    let config = record.config_sha256.as_deref();
+    let whole = is(TENSOR_FILE, &record.adapter_sha256)
+        && config.is_none_or(|expected| is(CONFIG_FILE, expected));
     (record.run == run && whole).then_some(record)
 }
 

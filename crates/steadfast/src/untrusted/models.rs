@@ -102,7 +102,9 @@ pub fn safetensors(bytes: &[u8]) -> Result<()> {
         if name != "model.safetensors" {
             return weights::shards(folder).map(drop);
         }
-        weights::read(folder, Form::Stored, &Device::Cpu)?;
+        for weight in weights::read(folder, Form::Stored, &Device::Cpu)?.into_values() {
+            weight.read()?;
+        }
         let weights = weights::read(folder, Form::Floats, &Device::Cpu)?;
         Decoder::new(&ModelConfig::read(folder)?, weights, &Device::Cpu).map(drop)
     })

@@ -30,7 +30,7 @@ impl Taker {
                 "config.json (or the GGUF metadata) and the weights disagree: fetch both again",
             ));
         }
-        Ok(weight)
+        weight.read()
     }
 
     pub(super) fn take(&mut self, name: &str, shape: &[usize]) -> Result<Tensor> {
@@ -92,7 +92,7 @@ impl Taker {
         let weight = if weights.iter().all(|one| matches!(one, Weight::Stored(_))) {
             let stored = weights.into_iter().filter_map(|weight| match weight {
                 Weight::Stored(stored) => Some(stored),
-                Weight::Floats(_) => None,
+                _ => None,
             });
             Frozen::Stored(stored.collect())
         } else {
