@@ -268,6 +268,8 @@ def template_seeds() -> None:
         "replace": grow % "ns.x.replace('a', 'aaaa')",
         "join": grow % "[ns.x, ns.x] | join(ns.x)",
         "indent": "{{ 'a\\nb' | indent(10**11) }}",
+        "json-step": "{{ [[[1]]] | tojson(indent=10**11) }}",
+        "json-separators": "{% set x = 'a' * 10**6 %}{{ range(10**4) | list | tojson(separators=(x, x)) }}",
         "format": "{{ '%1000000000000d' | format(1) }}",
         "batch": "{{ [1] | batch(10**11, 0) | list }}",
         "slice": "{{ [1] | slice(10**11) | list }}",

@@ -3,13 +3,15 @@
 //! A template comes with a model, from anywhere: it runs with a limited amount of fuel, cannot read
 //! files, cannot loop for ever, and cannot print without end.
 
+mod json;
+mod python;
+
 use super::Message;
 use crate::{Error, Result};
 use minijinja::syntax::SyntaxConfig;
-use minijinja::value::{Kwargs, Serde};
+use minijinja::value::Serde;
 use minijinja::{Environment, ErrorKind, UndefinedBehavior, Value};
 use serde::Serialize;
-use serde_json::ser::{Formatter, PrettyFormatter};
 
 /// Instructions a rendering may take; a long conversation takes some thousands. One also pays for 64
 /// bytes of text that the template makes, so that this bounds memory too: 64 MB.
@@ -27,13 +29,14 @@ const STACK: usize = if cfg!(fuzzing) { 8 << 30 } else { 1 << 30 };
 #[derive(Debug)]
 pub struct ChatTemplate {
     environment: Environment<'static>,
-    bos: String,
-    eos: String,
+    bos: Option<String>,
+    eos: Option<String>,
     source: String,
 }
 
 impl ChatTemplate {
-    /// Compiles `source`; `bos`/`eos` are the strings the template sees as `bos_token`/`eos_token`.
+    /// Compiles `source`; `bos`/`eos` are the strings the template sees as `bos_token`/`eos_token`,
+    /// which are undefined where the model has none.
     pub fn new(source: &str, bos: Option<&str>, eos: Option<&str>) -> Result<Self> {
         let mut environment = Environment::new();
         let syntax = SyntaxConfig::builder()
@@ -45,11 +48,13 @@ impl ChatTemplate {
         environment.set_undefined_behavior(UndefinedBehavior::Lenient);
         environment.set_fuel(Some(FUEL));
         environment.set_recursion_limit(100);
-        environment
-            .set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
+        environment.set_unknown_method_callback(python::method);
         environment.add_function("raise_exception", raise_exception);
         environment.add_function("strftime_now", strftime_now);
-        environment.add_filter("tojson", tojson);
+        environment.add_filter("tojson", json::tojson);
+        environment.add_filter("trim", python::trim);
+        environment.add_test("iterable", python::is_iterable);
+        environment.add_test("sequence", python::is_sequence);
         environment
             .add_template_owned("chat", without_generation_marks(source))
             .map_err(|cause| {
@@ -59,8 +64,8 @@ impl ChatTemplate {
             })?;
         Ok(Self {
             environment,
-            bos: bos.unwrap_or_default().to_owned(),
-            eos: eos.unwrap_or_default().to_owned(),
+            bos: bos.map(str::to_owned),
+            eos: eos.map(str::to_owned),
             source: source.to_owned(),
         })
     }
@@ -84,13 +89,25 @@ impl ChatTemplate {
                 content: &message.content,
             })
             .collect();
+        self.print(
+            Value::from(Serde(&turns)),
+            Value::from(()),
+            add_generation_prompt,
+        )
+    }
+
+    /// Renders turns and tools as transformers takes them: lists of objects, or none.
+    fn print(&self, turns: Value, tools: Value, add_generation_prompt: bool) -> Result<String> {
+        let named = |token: &Option<String>| token.as_deref().map_or(Value::UNDEFINED, Value::from);
         let print = || {
             let template = self.environment.get_template("chat")?;
             let context = minijinja::context! {
-                messages => Value::from(Serde(&turns)),
+                messages => turns.clone(),
+                tools => tools.clone(),
+                documents => (),
                 add_generation_prompt => add_generation_prompt,
-                bos_token => self.bos.as_str(),
-                eos_token => self.eos.as_str(),
+                bos_token => named(&self.bos),
+                eos_token => named(&self.eos),
             };
             let mut output = Bounded::default();
             template.render_captured_to(context, &mut output)?;
@@ -162,74 +179,7 @@ fn strftime_now(format: &str) -> std::result::Result<String, minijinja::Error> {
         .map_err(|cause| minijinja::Error::new(ErrorKind::InvalidOperation, cause.to_string()))
 }
 
-/// `tojson` as transformers defines it: `json.dumps(value, ensure_ascii=False)`, so no HTML escapes,
-/// and Python's spaces after `,` and `:`.
-fn tojson(
-    value: Serde<serde_json::Value>,
-    options: Kwargs,
-) -> std::result::Result<Value, minijinja::Error> {
-    let indent: Option<usize> = options.get("indent")?;
-    options.assert_all_used()?;
-    let mut bytes = Vec::new();
-    let written = match indent {
-        Some(width) => {
-            let spaces = b" ".repeat(width.min(16));
-            let pretty = PrettyFormatter::with_indent(&spaces);
-            value
-                .0
-                .serialize(&mut serde_json::Serializer::with_formatter(
-                    &mut bytes, pretty,
-                ))
-        }
-        None => value
-            .0
-            .serialize(&mut serde_json::Serializer::with_formatter(
-                &mut bytes,
-                PythonFormatter,
-            )),
-    };
-    written
-        .map_err(|cause| minijinja::Error::new(ErrorKind::BadSerialization, cause.to_string()))?;
-    String::from_utf8(bytes)
-        .map(Value::from_safe_string)
-        .map_err(|cause| minijinja::Error::new(ErrorKind::BadSerialization, cause.to_string()))
-}
-
-/// JSON with Python's default separators `", "` and `": "`.
-struct PythonFormatter;
-
-impl Formatter for PythonFormatter {
-    fn begin_array_value<W: ?Sized + std::io::Write>(
-        &mut self,
-        writer: &mut W,
-        first: bool,
-    ) -> std::io::Result<()> {
-        if first {
-            Ok(())
-        } else {
-            writer.write_all(b", ")
-        }
-    }
-
-    fn begin_object_key<W: ?Sized + std::io::Write>(
-        &mut self,
-        writer: &mut W,
-        first: bool,
-    ) -> std::io::Result<()> {
-        if first {
-            Ok(())
-        } else {
-            writer.write_all(b", ")
-        }
-    }
-
-    fn begin_object_value<W: ?Sized + std::io::Write>(
-        &mut self,
-        writer: &mut W,
-    ) -> std::io::Result<()> {
-        writer.write_all(b": ")
-    }
-}
-
+#[cfg(test)]
+mod families;
 #[cfg(test)]
 mod tests;

@@ -5,6 +5,8 @@ use crate::{Error, Result};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use tokenizers::decoders::DecoderWrapper;
+use tokenizers::processors::PostProcessorWrapper;
+use tokenizers::processors::sequence::Sequence;
 
 pub(super) mod gguf;
 
@@ -134,11 +136,13 @@ impl Tokenizer {
     }
 
     fn finish(
-        inner: tokenizers::Tokenizer,
+        mut inner: tokenizers::Tokenizer,
         bos: Option<String>,
         eos: Option<String>,
         ending: Vec<u32>,
     ) -> Self {
+        let last = inner.get_post_processor().cloned().map(untrimmed);
+        inner.with_post_processor(last);
         let known = |token: &str| inner.token_to_id(token);
         let mut seen = BTreeSet::new();
         let stop = END_OF_TURN
@@ -154,6 +158,19 @@ impl Tokenizer {
             eos,
             stop,
         }
+    }
+}
+
+/// As the post-processor is, but that it leaves tokens of white space where they stand: a tokenizer that
+/// trims its offsets would say that they stand for nothing, and no mask would hold them.
+fn untrimmed(processor: PostProcessorWrapper) -> PostProcessorWrapper {
+    match processor {
+        PostProcessorWrapper::ByteLevel(part) => part.trim_offsets(false).into(),
+        PostProcessorWrapper::Roberta(part) => part.trim_offsets(false).into(),
+        PostProcessorWrapper::Sequence(parts) => {
+            Sequence::new(parts.into_iter().map(untrimmed).collect()).into()
+        }
+        other => other,
     }
 }
 
