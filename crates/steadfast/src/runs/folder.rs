@@ -285,7 +285,7 @@ fn sweep(run: &Path) -> Result<()> {
             match fs::remove_dir_all(entry.path()) {
                 // Another process sweeps too.
                 Err(cause) if cause.kind() != std::io::ErrorKind::NotFound => {
-                    return Err(Error::file("remove", &entry.path(), cause));
+                    return Err(Error::file("remove", entry.path(), cause));
                 }
                 _ => {}
             }
