@@ -23,7 +23,7 @@ use crate::evaluation::subject::LocalSubject;
 use crate::events::{Event, Listener};
 use crate::group::Group;
 use crate::models::resolve::Located;
-use crate::models::{Adapter, LanguageModel, resolve};
+use crate::models::{Adapter, LanguageModel, Multiple, resolve};
 use crate::providers::Name;
 use crate::providers::name::Place;
 use crate::providers::retry::Patience;
@@ -148,9 +148,9 @@ fn run_over(
             let mut scales = arm.scales.clone();
             if let Some(choosing) = &choosing {
                 let choice = choosing.choose(&bench, arm, seed, &trained)?;
-                let name = arm::name(arm, 1.0, seed, settings.seeds.len());
+                let name = arm::name(arm, Multiple::WHOLE, seed, settings.seeds.len());
                 match choice.check(&name, &settings.budget) {
-                    Ok(()) => scales = vec![choice.scale],
+                    Ok(()) => scales = vec![Multiple::even(choice.scale)],
                     Err(refusal) => refusals.push(refusal),
                 }
             }
@@ -245,7 +245,7 @@ fn within_budget(settings: &StudySettings, folder: &RunFolder) -> Result<()> {
     for &seed in &settings.seeds {
         for arm in &settings.arms {
             let choice = budget::Choice::read(&folder.arm(&arm.name, seed)?)?;
-            let name = arm::name(arm, 1.0, seed, settings.seeds.len());
+            let name = arm::name(arm, Multiple::WHOLE, seed, settings.seeds.len());
             refusals.extend(choice.check(&name, &settings.budget).err());
         }
     }
@@ -306,7 +306,7 @@ pub fn tune(
     let card = Card {
         base: &base.located.id,
         arm: &settings.arm,
-        scale: 1.0,
+        scale: Multiple::WHOLE,
         seed: settings.seed,
         data: &settings.data,
         training: &trained.training,

@@ -23,7 +23,7 @@ method = "lora"
 role = "yardstick"
 steps = 2
 batch_tokens = 128
-scales = [0.5, 1.0]
+scales = [0.5, { first = 0.2, last = 1.0 }, 1.0]
 
 [[arms]]
 name = "ours"
@@ -80,6 +80,28 @@ fn a_study_is_reported_again_from_its_kept_scores_alone() {
     );
     let read = |name: &str| std::fs::read(folder.path().join(name)).expect("is written");
     let whole = read("out/frontier.json");
+
+    // A scale by depth is a setting: named, kept, and told in the results by its ends.
+    assert!(said.contains("lora*0.2..1 "), "{said}");
+    let by_depth = "scores/development/lora-times-0.2-to-1-seed-0.jsonl.gz";
+    assert!(folder.path().join(by_depth).exists(), "{said}");
+    let runs = std::fs::read_dir(folder.path().join("runs")).expect("runs");
+    let run = runs
+        .map(|entry| entry.expect("an entry").path())
+        .find(|path| path.join("results.json").exists())
+        .expect("a run");
+    let results = std::fs::read_to_string(run.join("results.json")).expect("results");
+    let results: serde_json::Value = serde_json::from_str(&results).expect("JSON");
+    let scale = &results["arms"][1]["hyperparameters"]["scale"];
+    assert_eq!(*scale, serde_json::json!({"first": 0.2, "last": 1.0}));
+    // The part that was measured, as an adapter.
+    let trained = run.join("arms/lora-seed0/adapter");
+    let trained = trained.to_str().expect("a path");
+    let exported = folder.run(&["export", trained, "--scale", "0.2..1", "--peft", "part"]);
+    assert!(exported.contains("exit code: 0"), "{exported}");
+    let tensors = |name: &str| read(&format!("{name}/adapter_model.safetensors"));
+    assert_eq!(tensors("part").len(), tensors(trained).len());
+    assert_ne!(tensors("part"), tensors(trained));
 
     // Another machine: no run folder, no store.
     std::fs::remove_dir_all(folder.path().join("runs")).expect("a run folder");

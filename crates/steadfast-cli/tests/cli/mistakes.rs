@@ -42,6 +42,8 @@ mistake!(recipe_unknown_method, "r.toml" => ARM.replace("lora", "prompt-tuning")
 mistake!(recipe_misspelt_method, "r.toml" => ARM.replace("lora", "nul_space"); "study", "r.toml");
 mistake!(recipe_two_arms_of_one_name, "r.toml" => format!("{ARM}[[arms]]\nmethod = \"lora\"\n"); "study", "r.toml");
 mistake!(recipe_unknown_preset, "r.toml" => format!("preset = \"huge\"\n{ARM}"); "study", "r.toml");
+mistake!(recipe_scales, "r.toml" => format!("{ARM}scales = [-1, {{ first = 0.2 }}, {{ first = -0.5, last = 1, middle = 2 }}, 0.5, {{ first = 0.5, last = 0.5 }}]\n"); "study", "r.toml");
+mistake!(recipe_scales_words, "r.toml" => format!("{ARM}scales = [\"half\"]\n"); "study", "r.toml");
 mistake!(recipe_missing, "other.toml" => ARM; "study", "r.toml");
 mistake!(recipe_syntax, "r.toml" => "name = \"x\nseeds = [1\n"; "study", "r.toml");
 mistake!(recipe_not_utf8, "r.toml" => b"name = \"\xff\"\n"; "study", "r.toml");
@@ -58,6 +60,7 @@ mistake!(recipe_without_finalists, "r.toml" => ARM; "study", "r.toml", "--finali
 mistake!(export_without_a_form, "x" => ""; "export", "adapter");
 mistake!(export_two_forms, "x" => ""; "export", "adapter", "--merge", "a", "--gguf", "b");
 mistake!(export_unknown_type, "x" => ""; "export", "adapter", "--gguf", "b", "--quantize", "Q3");
+mistake!(export_no_part, "x" => ""; "export", "adapter", "--peft", "b", "--scale", "half");
 mistake!(export_without_an_adapter, "x" => ""; "export", "adapter", "--merge", "out");
 
 // Models.

@@ -9,6 +9,7 @@ pub mod dora;
 mod golden;
 pub mod replaced;
 
+use crate::models::Multiple;
 use crate::runs::atomic;
 use crate::{Error, Result};
 use candle_core::{DType, Device, Tensor};
@@ -125,6 +126,35 @@ impl Adapter {
         Ok(scaled)
     }
 
+    /// A multiple of each change, in a base of so many layers.
+    ///
+    /// # Errors
+    /// By depth: a layer is none of the base's.
+    pub fn at(&self, multiple: Multiple, layers: usize) -> Result<Self> {
+        match multiple.everywhere() {
+            Some(factor) => self.scaled(factor),
+            None => self.scaled_by_depth(multiple, layers),
+        }
+    }
+
+    /// The factors go into B: PEFT's `alpha_pattern` could say them too, but not every reader of its
+    /// files knows it. A linear layer that is in no layer is the output head, and goes with the last.
+    fn scaled_by_depth(&self, multiple: Multiple, layers: usize) -> Result<Self> {
+        self.check_plain()?;
+        let mut scaled = self.clone();
+        for (path, module) in &mut scaled.modules {
+            let index = layer(path).unwrap_or(layers.saturating_sub(1));
+            if index >= layers {
+                return Err(Error::user(format!(
+                    "the adapter changes `{path}`, and the base has {layers} layers"
+                ))
+                .hint("use the model that the adapter was trained on"));
+            }
+            module.b = (&module.b * multiple.of_layer(index, layers))?;
+        }
+        Ok(scaled)
+    }
+
     /// Writes `adapter_config.json` and `adapter_model.safetensors` as PEFT 0.21 writes them.
     ///
     /// The tensors go first, so that a folder with a config always has them.
@@ -159,7 +189,7 @@ impl Adapter {
             return Ok(());
         }
         Err(Error::user(
-            "DoRA and saved modules can be asked, merged and exported, not trained further",
+            "DoRA and saved modules can be asked, merged and exported whole, not scaled or trained further",
         )
         .hint("merge the adapter with `steadfast export --merge`, and train on the result"))
     }
@@ -355,6 +385,12 @@ impl Adapter {
     }
 }
 
+/// The layer, counted from 0, that a module's path is in.
+fn layer(path: &str) -> Option<usize> {
+    let mut parts = path.split('.').skip_while(|part| *part != "layers");
+    parts.nth(1)?.parse().ok()
+}
+
 /// PEFT writes whole alphas without a fraction.
 fn whole_or_not(alpha: f64) -> serde_json::Value {
     if alpha.fract() == 0.0 {
@@ -402,6 +438,97 @@ mod tests {
             after.b.to_vec2::<f32>().unwrap()
         );
         assert_eq!((before.scale, read.rank, read.alpha), (after.scale, 4, 8.0));
+    }
+
+    /// A low-rank change and one of a whole weight in each of `layers` layers, and one of the head.
+    fn tower(layers: usize) -> Adapter {
+        let tensor =
+            |rows, columns| Tensor::randn(0f32, 1., (rows, columns), &Device::Cpu).unwrap();
+        let low_rank = || LowRank {
+            a: tensor(2, 6),
+            b: tensor(8, 2),
+            whole: false,
+            scale: 0.7,
+            train_a: false,
+            train_b: false,
+        };
+        let identity = Tensor::eye(6, DType::F32, &Device::Cpu).unwrap();
+        let mut modules = BTreeMap::from([("lm_head".to_owned(), low_rank())]);
+        for index in 0..layers {
+            let whole = LowRank::whole(tensor(8, 6), identity.clone());
+            modules.insert(format!("model.layers.{index}.mlp.up_proj"), low_rank());
+            modules.insert(format!("model.layers.{index}.mlp.gate_proj"), whole);
+        }
+        Adapter {
+            modules,
+            alpha: 1.4,
+            rank: 2,
+            ..Adapter::default()
+        }
+    }
+
+    /// The furthest that a change of `one` is from `factor` times that of `other`.
+    fn furthest(one: &Adapter, other: &Adapter, factor: impl Fn(&str) -> f64) -> f32 {
+        let pairs = one.modules.iter().zip(&other.modules);
+        let differences = pairs.map(|((path, one), (_, other))| {
+            let expected = (other.change().unwrap() * factor(path)).unwrap();
+            let difference = (one.change().unwrap() - expected).unwrap().abs().unwrap();
+            difference.max_all().unwrap().to_scalar::<f32>().unwrap()
+        });
+        differences.fold(0.0, f32::max)
+    }
+
+    proptest::proptest! {
+        #![proptest_config(proptest::prelude::ProptestConfig::with_cases(24))]
+
+        #[test]
+        fn each_layer_is_scaled_by_its_own_factor_and_equal_ends_are_the_global_scale(
+            first in 0.0f64..2.0, last in 0.0f64..2.0, layers in 1usize..13,
+        ) {
+            let (adapter, multiple) = (tower(layers), Multiple { first, last });
+            let scaled = adapter.at(multiple, layers).unwrap();
+            let of = |path: &str| {
+                let index = path.split('.').nth(2).and_then(|part| part.parse().ok());
+                multiple.of_layer(index.unwrap_or(layers - 1), layers)
+            };
+            proptest::prop_assert!(furthest(&scaled, &adapter, of) < 1e-5);
+            // The same through B as through the scale.
+            let even = adapter.scaled_by_depth(Multiple::even(first), layers).unwrap();
+            proptest::prop_assert!(furthest(&even, &adapter.scaled(first).unwrap(), |_| 1.0) < 1e-5);
+            // What PEFT is told does not change: the factors are in B.
+            proptest::prop_assert_eq!((scaled.alpha, scaled.rank), (1.4, 2));
+        }
+    }
+
+    #[test]
+    fn a_part_by_depth_is_read_back_as_it_was_measured() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut adapter = tower(3);
+        // Both kinds never stand in one folder.
+        adapter.modules.retain(|_, module| !module.whole);
+        let multiple = Multiple {
+            first: 0.0,
+            last: 1.0,
+        };
+        let part = adapter.at(multiple, 3).unwrap();
+        part.write(folder.path(), "base", None).unwrap();
+        let read = Adapter::read(folder.path()).unwrap();
+        assert_eq!(furthest(&read, &part, |_| 1.0), 0.0);
+        let first = &read.modules["model.layers.0.mlp.up_proj"];
+        assert_eq!(
+            first
+                .b
+                .abs()
+                .unwrap()
+                .max_all()
+                .unwrap()
+                .to_scalar::<f32>()
+                .unwrap(),
+            0.0
+        );
+        // Of a deeper model, whose last layer this is not.
+        let error = adapter.at(multiple, 2).unwrap_err();
+        assert!(error.message.contains("layers.2"), "{error}");
     }
 
     #[test]

@@ -179,6 +179,11 @@ impl Decoder {
         self.embedding.device()
     }
 
+    /// Its layers.
+    pub fn depth(&self) -> usize {
+        self.layers.len()
+    }
+
     /// The longest sequence the model can read.
     pub fn context(&self) -> usize {
         self.context

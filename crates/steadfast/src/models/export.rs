@@ -2,11 +2,13 @@
 //!
 //! An adapter is small and leaves the base alone; many tools want one model in one place. Here
 //! W + s·B·A takes the place of W: [`folder`] writes what transformers loads, [`gguf`] what llama.cpp
-//! loads, and [`ollama`] that with a Modelfile.
+//! loads, and [`ollama`] that with a Modelfile. [`peft`] writes the adapter alone, a part of what was
+//! trained.
 
 pub mod folder;
 pub mod gguf;
 pub mod ollama;
+pub mod peft;
 
 use super::adapter::{Adapter, dora, replaced};
 use crate::runs::folder::bytes_under;

@@ -3,8 +3,8 @@
 
 use super::results::{Arm, Training};
 use crate::evaluation::Axis;
-use crate::models::Adapter;
 use crate::models::resolve::{hub_name, is_hub_id};
+use crate::models::{Adapter, Multiple};
 use crate::runs::atomic;
 use crate::settings::{ArmSettings, DataSettings, DataSource};
 use crate::{Error, Result};
@@ -20,7 +20,7 @@ pub struct Card<'a> {
     /// What was trained.
     pub arm: &'a ArmSettings,
     /// What the trained change was multiplied with.
-    pub scale: f64,
+    pub scale: Multiple,
     /// Of data order and initialisation.
     pub seed: u64,
     /// What was learnt from.
@@ -51,11 +51,11 @@ impl Card<'_> {
             self.base,
             env!("CARGO_PKG_VERSION"),
         );
-        if self.scale != 1.0 {
+        if !self.scale.is_whole() {
             let _ = writeln!(
                 text,
                 "It is {} of the change that was trained.\n",
-                self.scale
+                self.scale.words()
             );
         }
         text += &self.changes();
@@ -212,7 +212,7 @@ mod tests {
         let card = |measured| Card {
             base: "org/base",
             arm: &settings.arms[0],
-            scale: 1.0,
+            scale: Multiple::WHOLE,
             seed: 0,
             data: &settings.data,
             training: &results.arms[0].training,

@@ -1,5 +1,6 @@
 //! `frontier.json`: what each setting gained and lost, and the finalists beside each other.
 
+use crate::models::Multiple;
 use crate::runs::atomic;
 use crate::runs::folder::RunFolder;
 use crate::settings::StudySettings;
@@ -124,7 +125,7 @@ pub struct Choice {
     /// The arm.
     pub arm: String,
     /// What its change is multiplied with.
-    pub scale: f64,
+    pub scale: Multiple,
 }
 
 impl Choice {
@@ -135,8 +136,8 @@ impl Choice {
 }
 
 /// An arm's name with what its change is multiplied with, where that is not 1.
-pub fn setting(arm: &str, scale: f64) -> String {
-    if scale == 1.0 {
+pub fn setting(arm: &str, scale: Multiple) -> String {
+    if scale.is_whole() {
         arm.to_owned()
     } else {
         format!("{arm}*{scale}")
@@ -173,7 +174,7 @@ pub struct Point {
     /// `yardstick`, `candidate`, or neither.
     pub role: Option<String>,
     /// What its change is multiplied with.
-    pub scale: f64,
+    pub scale: Multiple,
     /// Of training.
     pub seed: u64,
     /// Step accuracy of generated replies gained.

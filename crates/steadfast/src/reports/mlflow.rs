@@ -11,6 +11,7 @@ mod tests;
 
 use super::results::{Arm, Training};
 use crate::events::{Event, Listener};
+use crate::models::Multiple;
 use crate::runs::atomic;
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
@@ -242,7 +243,7 @@ pub struct Done<'a> {
     /// Its folder.
     pub folder: PathBuf,
     /// The part of its change; each has a run of its own.
-    pub scale: f64,
+    pub scale: Multiple,
     /// What was measured.
     pub arm: &'a Arm,
 }
@@ -257,7 +258,7 @@ pub fn report(done: &[Done<'_>], tags: &[(&'static str, String)], listener: &dyn
         // The first part that is reported goes on with the training's run.
         let file = match folders.contains(&one.folder.as_path()) {
             false => FILE.to_owned(),
-            true => format!("mlflow-{}.json", one.scale),
+            true => format!("mlflow-{}.json", one.scale.in_file_name()),
         };
         folders.push(&one.folder);
         let about = About {

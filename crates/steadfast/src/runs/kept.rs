@@ -81,8 +81,12 @@ impl Kept {
 
     /// The file of a model measured on one part of the items (`development`, `test`).
     pub fn path(&self, part: &str, name: &str) -> PathBuf {
-        // An arm's name holds `*` before its scale and `/` before its seed.
-        let name = name.replace('*', "-times-").replace('/', "-seed-");
+        // An arm's name holds `*` before its scale, `..` within it and `/` before its seed.
+        let name = match name.split_once('*') {
+            Some((arm, scale)) => format!("{arm}-times-{}", scale.replace("..", "-to-")),
+            None => name.to_owned(),
+        };
+        let name = name.replace('/', "-seed-");
         self.folder.join(part).join(format!("{name}.jsonl.gz"))
     }
 

@@ -1,5 +1,6 @@
 //! One arm: what is trained, and how.
 
+use crate::models::Multiple;
 use serde::Serialize;
 
 /// What is allowed to move.
@@ -355,6 +356,6 @@ pub struct ArmSettings {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub role: Option<Role>,
     /// Each of these multiples of the trained change is measured: interpolation between the base (0)
-    /// and the tuned model (1), WiSE-FT (Wortsman et al. 2022, arXiv:2109.01903).
-    pub scales: Vec<f64>,
+    /// and the tuned model (1).
+    pub scales: Vec<Multiple>,
 }

@@ -17,6 +17,7 @@ use std::path::{Path, PathBuf};
 mod hosted;
 mod judging;
 mod measuring;
+mod scales;
 
 use hosted::Place;
 pub use measuring::shipped_suites;
@@ -285,7 +286,7 @@ fn arms(root: &Section<'_, '_>, scale: &Scale) -> (Vec<ArmSettings>, Vec<HostedA
         }
         // The rest is read even without a method, so that its mistakes are reported too.
         let hyperparameters = hyperparameters(&section, method, scale);
-        let scales = section.numbers("scales", Bounds::NotNegative);
+        let scales = scales::read(&section);
         let role = section.choice("role", &Role::NAMES);
         section.finish();
         if let (Some(name), Some(method)) = (name, method) {
@@ -294,7 +295,7 @@ fn arms(root: &Section<'_, '_>, scale: &Scale) -> (Vec<ArmSettings>, Vec<HostedA
                 provider: "local".to_owned(),
                 method,
                 hyperparameters,
-                scales: scales.unwrap_or_else(|| vec![1.0]),
+                scales,
                 role: role.and_then(|name| Role::named(&name)),
             });
         }

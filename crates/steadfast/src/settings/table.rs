@@ -111,6 +111,14 @@ impl Bounds {
     }
 }
 
+/// One entry of a list of numbers and tables.
+pub(super) enum Entry<'r, 's> {
+    /// A number, whole or not.
+    Number(f64),
+    /// A table in its place.
+    Table(Section<'r, 's>),
+}
+
 /// One table of the recipe.
 pub(super) struct Section<'r, 's> {
     source: &'r Source<'s>,
@@ -296,6 +304,39 @@ impl<'r, 's> Section<'r, 's> {
             return None;
         }
         Some(numbers)
+    }
+
+    /// A list of numbers and tables, not empty. A number outside its bounds is reported and left out.
+    pub(super) fn numbers_and_tables(
+        &self,
+        key: &'static str,
+        bounds: Bounds,
+        example: &str,
+    ) -> Option<Vec<Entry<'r, 's>>> {
+        let value = self.value(key)?;
+        let entries = value.get_ref().as_array().and_then(|array| {
+            let entries = array.iter().enumerate().map(|(index, entry)| {
+                if let Some(table) = entry.get_ref().as_table() {
+                    let prefix = format!("{}[{index}]", self.field(key));
+                    let section = Section::new(self.source, prefix, entry.span(), table);
+                    return Some(Entry::Table(section));
+                }
+                number(entry.get_ref()).map(Entry::Number)
+            });
+            entries.collect::<Option<Vec<_>>>()
+        });
+        let Some(mut entries) = entries.filter(|entries| !entries.is_empty()) else {
+            self.wrong_type(key, "a list of numbers", example, value);
+            return None;
+        };
+        entries.retain(|entry| match entry {
+            Entry::Number(number) if !bounds.admits(*number) => {
+                self.out_of_range(key, number, bounds.words(), bounds.example());
+                false
+            }
+            _ => true,
+        });
+        Some(entries)
     }
 
     /// One string or a list of strings.

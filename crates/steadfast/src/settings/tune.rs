@@ -5,6 +5,7 @@ use super::device::TrainingDevice;
 use super::presets::Preset;
 use super::study::{DataSettings, DataSource, RetainSettings};
 use super::suggest;
+use crate::models::Multiple;
 use crate::{Error, Result};
 use serde::Serialize;
 use std::path::PathBuf;
@@ -189,7 +190,7 @@ impl TuneSettings {
                 method,
                 hyperparameters,
                 role: None,
-                scales: vec![1.0],
+                scales: vec![Multiple::WHOLE],
             },
             seed: flags.seed.unwrap_or(0),
             retain: RetainSettings::of(&Preset::Quick.scale()),

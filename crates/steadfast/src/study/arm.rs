@@ -10,7 +10,7 @@ use crate::methods::moments::{FirstTokens, Moments};
 use crate::methods::{Method, full, lora, null_space, spectrum};
 use crate::models::adapter::{CONFIG_FILE, TENSOR_FILE};
 use crate::models::memory::Load;
-use crate::models::{AcceleratedDecoder, LanguageModel};
+use crate::models::{AcceleratedDecoder, LanguageModel, Multiple};
 use crate::reports::frontier::setting;
 use crate::reports::mlflow::{self, About, Tracked};
 use crate::reports::results::{LayerDisturbance, Training};
@@ -114,7 +114,7 @@ pub fn load(arm: &ArmSettings) -> Load {
 
 /// The arm's name in results; the scale is part of it where it is not 1, the seed where there are
 /// several.
-pub fn name(arm: &ArmSettings, scale: f64, seed: u64, seeds: usize) -> String {
+pub fn name(arm: &ArmSettings, scale: Multiple, seed: u64, seeds: usize) -> String {
     let mut name = setting(&arm.name, scale);
     if seeds > 1 {
         name += &format!("/{seed}");
@@ -123,8 +123,8 @@ pub fn name(arm: &ArmSettings, scale: f64, seed: u64, seeds: usize) -> String {
 }
 
 /// What stands for the adapter times `scale` where results are kept.
-pub fn scaled_digest(adapter: &str, scale: f64) -> String {
-    if scale == 1.0 {
+pub fn scaled_digest(adapter: &str, scale: Multiple) -> String {
+    if scale.is_whole() {
         adapter.to_owned()
     } else {
         digest::of(format!("{adapter} * {scale}"))

@@ -9,6 +9,7 @@ use crate::evaluation::judge::session::JudgedBy;
 use crate::evaluation::measurement::{Comparison, Sample, axis_values, compare_judged};
 use crate::evaluation::scorers::constructive;
 use crate::events::{Event, Listener};
+use crate::models::Multiple;
 use crate::models::resolve::Located;
 use crate::providers::Name;
 use crate::reports::card::Card;
@@ -23,7 +24,7 @@ use crate::runs::atomic;
 use crate::runs::folder::{RunFolder, arm_folder};
 use crate::settings::{Length, StudySettings};
 use crate::{Error, Result};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -103,8 +104,8 @@ impl<'a> Measured<'a> {
     /// An arm trained on this machine.
     pub fn local(outcome: &'a Outcome<'_>) -> Result<Self> {
         let mut hyperparameters = object(&outcome.arm.hyperparameters)?;
-        if outcome.scale != 1.0 {
-            hyperparameters.insert("scale".into(), outcome.scale.into());
+        if !outcome.scale.is_whole() {
+            hyperparameters.insert("scale".into(), json!(outcome.scale));
         }
         Ok(Self {
             name: &outcome.name,
@@ -222,8 +223,12 @@ pub fn write_cards(
 ) -> Result<()> {
     for (outcome, measured) in outcomes.iter().zip(&results.arms) {
         let arm = arm_folder(folder.path(), &outcome.arm.name, outcome.seed);
-        let chosen = !settings.budget.is_empty() && Choice::read(&arm)?.scale == outcome.scale;
-        for (name, is_of) in [("adapter", outcome.scale == 1.0), (WITHIN_BUDGET, chosen)] {
+        let chosen = !settings.budget.is_empty()
+            && Multiple::even(Choice::read(&arm)?.scale) == outcome.scale;
+        for (name, is_of) in [
+            ("adapter", outcome.scale.is_whole()),
+            (WITHIN_BUDGET, chosen),
+        ] {
             let adapter = arm.join(name);
             // Scores kept elsewhere come without the adapter.
             if is_of && adapter.exists() {
@@ -256,7 +261,7 @@ pub fn track(
         .map(|one| (one.arm.name.as_str(), one.seed, one.scale));
     let hosted = elsewhere
         .iter()
-        .map(|one| (one.arm.name.as_str(), one.seed, 1.0));
+        .map(|one| (one.arm.name.as_str(), one.seed, Multiple::WHOLE));
     let done: Vec<Done<'_>> = local
         .chain(hosted)
         .zip(&results.arms)

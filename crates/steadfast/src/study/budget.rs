@@ -13,6 +13,7 @@ use crate::evaluation::Axis;
 use crate::evaluation::items::Suite;
 use crate::evaluation::measurement::{Sample, compare_samples, loss_bound};
 use crate::events::Event;
+use crate::models::Multiple;
 use crate::runs::atomic;
 use crate::settings::{ArmSettings, StudySettings};
 use crate::{Error, Result};
@@ -87,9 +88,9 @@ impl<'a> Choosing<'a> {
         let choice = choose(&self.settings.budget, &self.before, |scale, axes| {
             let mut suites = self.suites.clone();
             suites.retain(|suite| axes.contains(&suite.axis));
-            bench.measure_at(trained, scale, &suites)
+            bench.measure_at(trained, Multiple::even(scale), &suites)
         })?;
-        let name = arm::name(arm, 1.0, seed, self.settings.seeds.len());
+        let name = arm::name(arm, Multiple::WHOLE, seed, self.settings.seeds.len());
         bench.listener().on(Event::Note {
             message: format!(
                 "{name}: {} of its change is within the budget",

@@ -12,6 +12,7 @@ use crate::evaluation::Axis;
 use crate::evaluation::measurement::{Sample, losses, metric_changes};
 use crate::evaluation::statistics::{self, Observation, Spread};
 use crate::events::Event;
+use crate::models::Multiple;
 use crate::reports::frontier::{
     Choice, Estimate, Frontier, Headline, Point, Rule, SCHEMA, Target, Verdict,
 };
@@ -139,7 +140,7 @@ fn estimate(spread: Spread) -> Estimate {
 /// A setting on development items, over its seeds.
 struct Setting {
     arm: String,
-    scale: f64,
+    scale: Multiple,
     gain: f64,
     safety: f64,
     knowledge: f64,
@@ -147,14 +148,15 @@ struct Setting {
 
 /// The means over seeds of the settings of one role.
 fn settings_with(role: Role, points: &[Point]) -> Vec<Setting> {
-    let mut grouped: BTreeMap<(usize, u64), Vec<&Point>> = BTreeMap::new();
+    let mut grouped: BTreeMap<(usize, [u64; 2]), Vec<&Point>> = BTreeMap::new();
     let first = |point: &Point| {
         let same = |other: &Point| other.arm == point.arm;
         points.iter().position(same).unwrap_or(0)
     };
     for point in points {
         if point.role.as_deref() == Some(role.name()) {
-            let key = (first(point), point.scale.to_bits());
+            let ends = [point.scale.first, point.scale.last].map(f64::to_bits);
+            let key = (first(point), ends);
             grouped.entry(key).or_default().push(point);
         }
     }
@@ -215,8 +217,8 @@ pub fn choose(development: &[Point], gain_share: f64) -> Vec<Choice> {
 }
 
 /// Each chosen setting once.
-fn settings_of(chosen: &[Choice]) -> Vec<(String, f64)> {
-    let mut settings: Vec<(String, f64)> = Vec::new();
+fn settings_of(chosen: &[Choice]) -> Vec<(String, Multiple)> {
+    let mut settings: Vec<(String, Multiple)> = Vec::new();
     for choice in chosen {
         let setting = (choice.arm.clone(), choice.scale);
         if !settings.contains(&setting) {
@@ -398,7 +400,7 @@ mod tests {
             arm: arm.into(),
             method: "lora".into(),
             role: role.map(|role| role.name().into()),
-            scale,
+            scale: Multiple::even(scale),
             seed: 0,
             gain: at(numbers[0]),
             likelihood_gain: at(0.0),
@@ -426,13 +428,19 @@ mod tests {
             point("ours-more", candidate, 1.0, [41.0, 3.0, 1.0]),
         ];
         let chosen = choose(&points, 0.98);
-        let named: Vec<(&str, f64)> = chosen
+        let named: Vec<(&str, Multiple)> = chosen
             .iter()
             .map(|choice| (choice.arm.as_str(), choice.scale))
             .collect();
+        let (whole, half) = (Multiple::WHOLE, Multiple::even(0.5));
         assert_eq!(
             named,
-            [("fast", 1.0), ("fast", 0.5), ("slow", 1.0), ("ours", 1.0)]
+            [
+                ("fast", whole),
+                ("fast", half),
+                ("slow", whole),
+                ("ours", whole)
+            ]
         );
         assert_eq!(settings_of(&chosen).len(), 4);
     }

@@ -12,7 +12,7 @@ use crate::evaluation::suites;
 use crate::events::{Event, Listener};
 use crate::group::Alone;
 use crate::models::resolve::Located;
-use crate::models::{Adapter, LanguageModel};
+use crate::models::{Adapter, LanguageModel, Multiple};
 use crate::reports::card::Card;
 use crate::runs::folder::RunFolder;
 use crate::runs::kept::{Head, Kept, SCHEMA, Scores, Tuned};
@@ -46,7 +46,7 @@ pub struct Outcome<'a> {
     /// Its settings.
     pub arm: &'a ArmSettings,
     /// What its change is multiplied with.
-    pub scale: f64,
+    pub scale: Multiple,
     /// Its seed.
     pub seed: u64,
     /// What training and the drift prompts showed.
@@ -65,15 +65,15 @@ pub struct Trained {
 }
 
 impl Trained {
-    /// A multiple of the change, and what stands for it in the store.
-    fn at(&self, scale: f64) -> Result<(Adapter, String)> {
+    /// A multiple of the change of a base of so many layers, and what stands for it in the store.
+    fn at(&self, scale: Multiple, layers: usize) -> Result<(Adapter, String)> {
         let digest = arm::scaled_digest(&self.record.digest, scale);
-        Ok((self.whole.scaled(scale)?, digest))
+        Ok((self.whole.at(scale, layers)?, digest))
     }
 }
 
 /// An arm under a seed and a scale; nothing is the base.
-type Whose<'a> = Option<(&'a ArmSettings, u64, f64)>;
+type Whose<'a> = Option<(&'a ArmSettings, u64, Multiple)>;
 
 /// What the arms share.
 pub struct Workbench<'a> {
@@ -211,7 +211,7 @@ impl<'a> Workbench<'a> {
         Card {
             base: &self.located.id,
             arm,
-            scale: 1.0,
+            scale: Multiple::WHOLE,
             seed,
             data: &self.settings.data,
             training: &record.training,
@@ -239,10 +239,10 @@ impl<'a> Workbench<'a> {
     pub fn measure_at(
         &self,
         trained: &Trained,
-        scale: f64,
+        scale: Multiple,
         suites: &[Suite],
     ) -> Result<Vec<Sample>> {
-        let (adapter, digest) = trained.at(scale)?;
+        let (adapter, digest) = trained.at(scale, self.base()?.decoder.depth())?;
         self.measure(Some((&adapter, &digest)), suites)
     }
 
@@ -252,7 +252,7 @@ impl<'a> Workbench<'a> {
         &self,
         arm: &'a ArmSettings,
         seed: u64,
-        scale: f64,
+        scale: Multiple,
         part: &Part,
         trained: &OnceCell<Trained>,
     ) -> Result<Option<Outcome<'a>>> {
@@ -261,7 +261,7 @@ impl<'a> Workbench<'a> {
             return Ok(found);
         }
         let trained = self.trained(trained, arm, seed)?;
-        let (adapter, digest) = trained.at(scale)?;
+        let (adapter, digest) = trained.at(scale, self.base()?.decoder.depth())?;
         let after = self.measure(Some((&adapter, &digest)), &part.suites)?;
         let drift = replies::drift(
             self.base()?,
@@ -293,7 +293,7 @@ impl<'a> Workbench<'a> {
         &self,
         arm: &'a ArmSettings,
         seed: u64,
-        scale: f64,
+        scale: Multiple,
         part: &Part,
     ) -> Result<Option<Outcome<'a>>> {
         let found = self.find(part, Some((arm, seed, scale)))?;
