@@ -9,6 +9,7 @@ pub mod budget;
 pub mod data;
 pub mod finalists;
 pub mod hosted;
+pub mod keeping;
 pub mod measuring;
 pub mod plan;
 pub mod replies;
@@ -130,9 +131,13 @@ fn run_over(
         seeds: settings.seeds.len(),
         kept_only: settings.extent != Extent::Whole,
     };
-    listener.on(Event::Note {
-        message: assemble::plan(settings, &part.suites),
-    });
+    if settings.extent != Extent::Kept {
+        let command = settings.command.strip_prefix("steadfast study");
+        let shown = command.map(|rest| format!("steadfast plan{rest}"));
+        listener.on(Event::Note {
+            message: plan::of(settings, located, &part.suites)?.line(shown.as_deref()),
+        });
+    }
     let begun = hosted::begin(settings, &folder, listener)?;
     let mut before = Vec::new();
     if !settings.arms.is_empty() {

@@ -3,6 +3,7 @@
 
 mod bars;
 mod disturbance;
+mod labels;
 mod png;
 mod scatter;
 

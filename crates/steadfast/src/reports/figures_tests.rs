@@ -134,3 +134,132 @@ fn ticks_are_round_and_cover_the_data() {
     assert_eq!(ticks(0.0, 52.0, 5)[0], 0.0, "bars start at zero");
     assert!(steps[0] <= -3.2 && steps[steps.len() - 1] >= 11.0 && steps.contains(&0.0));
 }
+
+/// Every text of a figure with the box of its letters: left, top, right, bottom.
+fn texts(figure: &Figure) -> Vec<(String, [f64; 4])> {
+    fn collect(group: &resvg::usvg::Group, into: &mut Vec<(String, [f64; 4])>) {
+        for node in group.children() {
+            match node {
+                resvg::usvg::Node::Group(group) => collect(group, into),
+                resvg::usvg::Node::Text(text) => {
+                    let chunks = text.chunks().iter().map(|chunk| chunk.text());
+                    let letters = text.flattened().abs_bounding_box();
+                    let sides = [
+                        letters.left(),
+                        letters.top(),
+                        letters.right(),
+                        letters.bottom(),
+                    ];
+                    into.push((chunks.collect(), sides.map(f64::from)));
+                }
+                _ => {}
+            }
+        }
+    }
+    let tree = resvg::usvg::Tree::from_str(&figure.svg(), &png::options()).expect("valid SVG");
+    let mut found = Vec::new();
+    collect(tree.root(), &mut found);
+    found
+}
+
+fn check_texts(figure: &Figure) {
+    let all = texts(figure);
+    for (index, (text, own)) in all.iter().enumerate() {
+        let inside =
+            own[0] >= 0.0 && own[1] >= 0.0 && own[2] <= figure.width && own[3] <= figure.height;
+        assert!(
+            inside,
+            "{}: `{text}` runs out of the picture: {own:?}",
+            figure.name
+        );
+        for (other_text, other) in &all[index + 1..] {
+            let apart = own[2] <= other[0]
+                || other[2] <= own[0]
+                || own[3] <= other[1]
+                || other[3] <= own[1];
+            assert!(
+                apart,
+                "{}: `{text}` and `{other_text}` overlap: {own:?} {other:?}",
+                figure.name
+            );
+        }
+    }
+}
+
+/// Names as studies have them, the longest last.
+const NAMES: [&str; 6] = [
+    "lora-3e-3",
+    "lora-3e-3*0.2..1",
+    "null-space-low-retain-6e-3",
+    "null-space-low-retain-6e-3*0.5",
+    "null-space-contrastive-6e-3/17",
+    "WWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWWW",
+];
+
+/// Arms with long names whose points lie within `spread` points of one another.
+fn crowded(
+    arms: usize,
+    longest: usize,
+    spread: f64,
+    seed: u64,
+) -> crate::reports::results::Results {
+    let mut results = sample::results(arms, seed);
+    let own = sample::results(arms, seed + 1);
+    for (index, arm) in results.arms.iter_mut().enumerate() {
+        arm.name = match index / longest {
+            0 => NAMES[index].to_owned(),
+            round => format!("{}-{round}", NAMES[index % longest]),
+        };
+        for axis in Axis::ALL {
+            let change = arm.axes.get_mut(axis.name()).expect("measured");
+            let away = spread * (own.arms[index].axes[axis.name()].net_change % 1.0);
+            change.net_change = 8.0 + away;
+            change.ci95 = [away - 1.0, 16.0 + away];
+            change.after = change.before + change.net_change;
+        }
+    }
+    for (point, arm) in results.frontier.iter_mut().zip(&results.arms) {
+        point.arm.clone_from(&arm.name);
+        point.gain = arm.axes["proficiency"].net_change;
+        point.safety_loss = -arm.axes["safety"].net_change;
+        point.knowledge_loss = -arm.axes["knowledge"].net_change;
+    }
+    results
+}
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig::with_cases(48))]
+
+    #[test]
+    fn letters_are_no_wider_than_they_are_taken_for(text in "[A-Za-z0-9 .,:;!()/*+_%@…-]{1,40}") {
+        let mut figure = disturbance(&sample::results(0, 1), &Palette::light());
+        figure.width = 1000.0;
+        let written = label(10.0, 20.0, 10.0, Anchor::Start, "#000", &text);
+        figure.body = Element::new("g").child(written.set("font-weight", "700"));
+        for (text, [left, _, right, _]) in texts(&figure) {
+            // A letter may lean a little over its own room.
+            let most = svg::text_width(&text, 10.0) + 0.6;
+            proptest::prop_assert!(right - left <= most, "`{text}`: {} of {most}", right - left);
+        }
+    }
+
+    #[test]
+    fn no_text_stands_on_another_or_outside_the_picture(
+        arms in 1usize..14, longest in 1usize..=6, spread in 0.0f64..40.0, seed in 0u64..1000,
+    ) {
+        for figure in all(&crowded(arms, longest, spread, seed), |_| Some(50.0)) {
+            check_texts(&figure);
+        }
+    }
+}
+
+#[test]
+fn a_name_without_room_stands_below_with_its_number() {
+    let svg = frontier_panel(&crowded(6, 5, 3.0, 1), Axis::Safety, &Palette::light()).svg();
+    for name in &NAMES[..5] {
+        assert!(
+            svg.contains(&format!(">{name}</text>")),
+            "{name} is cut or gone"
+        );
+    }
+}

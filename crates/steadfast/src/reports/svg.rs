@@ -167,15 +167,18 @@ pub fn label(x: f64, y: f64, size: f64, anchor: Anchor, fill: &str, text: &str) 
         .text(text)
 }
 
-/// About how wide a line of text is. Noto Sans averages 0.55 em a letter; a little more is safer,
-/// because a label that is cut too early is read more easily than two that overlap.
+/// About how wide a line of text is: no less than in Noto Sans Bold, because a label that is cut too
+/// early is read more easily than two that overlap.
 pub fn text_width(text: &str, size: f64) -> f64 {
     text.chars()
         .map(|character| match character {
-            'i' | 'j' | 'l' | '.' | ',' | ':' | ';' | '|' | '\'' | '!' | ' ' => 0.29,
-            'm' | 'w' | 'M' | 'W' | '%' | '@' => 0.9,
-            character if character.is_ascii_uppercase() => 0.66,
-            _ => 0.57,
+            'i' | 'j' | 'l' | '.' | ',' | ':' | ';' | '\'' | '!' | ' ' => 0.31,
+            'f' | 'r' | 't' | '-' | '/' | '(' | ')' => 0.46,
+            'a' | 'c' | 'e' | 's' | 'v' | 'x' | 'y' | 'z' | '0'..='9' | '_' | '*' | '+' => 0.61,
+            'm' | 'M' | 'W' | '%' | '@' | '…' => 1.0,
+            'w' => 0.88,
+            character if character.is_ascii_uppercase() => 0.82,
+            _ => 0.67,
         })
         .sum::<f64>()
         * size

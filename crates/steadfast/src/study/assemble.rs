@@ -22,57 +22,11 @@ use crate::reports::results::{
 };
 use crate::runs::atomic;
 use crate::runs::folder::{RunFolder, arm_folder};
-use crate::settings::{Length, StudySettings};
+use crate::settings::StudySettings;
 use crate::{Error, Result};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 use std::path::Path;
-
-/// What a study is about to do, in one line.
-pub fn plan(settings: &StudySettings, suites: &[Suite]) -> String {
-    let seeds = settings.seeds.len();
-    let trained = settings.arms.len() * seeds;
-    let elsewhere = settings.hosted.len() * seeds;
-    let scales = settings.arms.iter().map(|arm| arm.scales.len());
-    let measured = usize::from(trained > 0) + seeds * scales.sum::<usize>() + 2 * elsewhere;
-    let items: usize = suites.iter().map(|suite| suite.items.len()).sum();
-    let tokens: usize = settings
-        .arms
-        .iter()
-        .filter_map(|arm| match arm.hyperparameters.length {
-            Length::Steps(steps) => {
-                let own = &arm.hyperparameters;
-                Some(steps * own.batch_tokens * own.gradient_accumulation * seeds)
-            }
-            Length::Epochs(_) => None,
-        })
-        .sum();
-    let plural = |count: usize| if count == 1 { "" } else { "s" };
-    let mut runs = Vec::new();
-    if trained > 0 {
-        let s = plural(trained);
-        runs.push(format!(
-            "{trained} training run{s}, at most {tokens} tokens in all"
-        ));
-    }
-    if elsewhere > 0 {
-        let s = plural(elsewhere);
-        runs.push(format!("{elsewhere} training run{s} elsewhere"));
-    }
-    format!(
-        "plan: {}; {measured} measurements of {items} items in {} suites{}",
-        runs.join(", "),
-        suites.len(),
-        settings
-            .finalists
-            .as_ref()
-            .map_or(String::new(), |finalists| format!(
-                "; then the finalists under {} seed{} on items that no choice was made with",
-                finalists.seeds.len(),
-                plural(finalists.seeds.len()),
-            )),
-    )
-}
 
 /// Says where each axis of a model stands.
 pub fn announce(name: &str, samples: &[Sample], listener: &dyn Listener) {

@@ -96,6 +96,12 @@ fn learnt(conversations: &[Conversation]) -> Result<Learnt> {
     })
 }
 
+/// Tokens that an arm's job under a seed is billed for, about.
+pub fn trained_tokens(settings: &StudySettings, arm: &HostedArm, seed: u64) -> Result<u64> {
+    let once = learnt(&data::learnt(&settings.data, seed)?)?.tokens;
+    Ok(once.saturating_mul(arm.hyperparameters.epochs))
+}
+
 /// Stands for all that decides what training ends with: not for where it is, since a server of one's own
 /// may have moved.
 fn tag(arm: &HostedArm, seed: u64, data: &[u8]) -> Result<String> {

@@ -1,51 +1,49 @@
-//! What a study will ask of this machine, before it begins: time, memory, disk.
+//! What a study will ask of this machine, before it begins: time, memory, disk; and of others, money.
 //!
 //! Times are multiply-adds over the rate that this machine reaches in one product, with a share of it
 //! for what is not a product. They are for deciding between an hour and a day, not for a schedule.
+//! Scores that are kept cost nothing; which finalists will be chosen is not known, so they are counted
+//! at the most that the rule can choose.
 
-use super::{arm, measuring};
-use crate::evaluation::items::{Item, Task};
+mod costs;
+mod finalists;
+
+use super::keeping::Keeping;
+use super::workbench::Part;
+use super::{arm, hosted, measuring};
+use crate::evaluation::items::Suite;
 use crate::events::Listener;
-use crate::models::config::ModelConfig;
-use crate::models::memory::Sizes;
-use crate::models::resolve;
-use crate::models::weights;
-use crate::settings::{ArmSettings, DataSource, Length, StudySettings};
+use crate::models::resolve::{self, Located};
+use crate::settings::{Extent, HostedArm, StudySettings};
 use crate::{Error, Result};
-use candle_core::{DType, Device, Tensor};
+use costs::Costs;
+pub use costs::product_rate;
 use serde::Serialize;
-use std::time::Instant;
-
-/// Share of a product's rate that training and reading reach (docs/performance.md: 199 to 234 tokens a
-/// second of SmolLM2-135M on a machine whose products allow about 320).
-const READING: f64 = 0.65;
-/// Share that writing replies reaches: a token of each reply at a time, so products are narrow.
-const WRITING: f64 = 0.25;
-/// Characters of a token in English text.
-const TOKEN_CHARACTERS: f64 = 4.0;
-/// Share of a conversation's tokens that carry loss, and so need logits.
-const LEARNT: f64 = 0.5;
-/// Checkpoints of an arm that lie on disk at once.
-const CHECKPOINTS: u64 = 2;
-/// Samples, report, figures and what is kept of a measurement, an item.
-const ITEM_BYTES: u64 = 8_000;
 
 /// What a study will ask.
 #[derive(Clone, Debug, Serialize)]
 pub struct Plan {
-    /// The base.
-    pub base: BasePlan,
-    /// Multiply-adds a second of one large product on this machine, measured now.
-    pub rate: f64,
-    /// Each arm, under one seed.
+    /// The base; `None` where every arm is trained elsewhere.
+    pub base: Option<BasePlan>,
+    /// Multiply-adds a second of one large product on this machine, measured now; `None` without a base.
+    pub rate: Option<f64>,
+    /// Each arm that is trained here, under one seed.
     pub arms: Vec<ArmPlan>,
     /// Seeds that each arm is trained under.
     pub seeds: usize,
-    /// The measurements.
-    pub measuring: MeasuringPlan,
+    /// The base and every arm on every item; `None` where every arm is trained elsewhere.
+    pub measuring: Option<MeasuringPlan>,
+    /// What the base says to general and safety prompts, for the arms that keep it.
+    pub retained: Option<RepliesPlan>,
+    /// How far each arm drifts from what the base says.
+    pub drift: Option<DriftPlan>,
+    /// What comes after: the chosen, on items that no choice was made with.
+    pub finalists: Option<FinalistsPlan>,
+    /// Each arm that is trained elsewhere.
+    pub hosted: Vec<HostedPlan>,
     /// What is not counted, in words.
-    pub left_out: Vec<&'static str>,
-    /// All of it, seconds.
+    pub left_out: Vec<String>,
+    /// All that this machine does, seconds; at most, where there are finalists.
     pub seconds: f64,
     /// At its peak, bytes.
     pub memory_bytes: u64,
@@ -71,6 +69,10 @@ pub struct ArmPlan {
     pub name: String,
     /// Its method.
     pub method: String,
+    /// Parts of its change that are measured.
+    pub scales: usize,
+    /// Seeds under which all its scores are kept, so that it is not trained.
+    pub kept: usize,
     /// Optimiser steps; `None` where epochs decide.
     pub steps: Option<usize>,
     /// Tokens read in training, at most.
@@ -81,19 +83,93 @@ pub struct ArmPlan {
     pub memory_bytes: u64,
 }
 
-/// The base and every arm on every item.
+/// All items, gone through some times.
 #[derive(Clone, Debug, Serialize)]
 pub struct MeasuringPlan {
-    /// How often all items are gone through.
+    /// How often all items are gone through, kept times with them.
     pub times: usize,
+    /// How often that is kept already.
+    pub kept: usize,
     /// Items.
     pub items: usize,
     /// Tokens read for one time.
     pub read: u64,
     /// Tokens written for one time, at most.
     pub written: u64,
-    /// Seconds of all times.
+    /// Seconds of all times that are not kept.
     pub seconds: f64,
+}
+
+/// Replies of the base, written once.
+#[derive(Clone, Debug, Serialize)]
+pub struct RepliesPlan {
+    /// How many.
+    pub replies: usize,
+    /// Tokens written, at most.
+    pub written: u64,
+    /// Seconds.
+    pub seconds: f64,
+}
+
+/// The base's replies, read by the base and by what was trained.
+#[derive(Clone, Debug, Serialize)]
+pub struct DriftPlan {
+    /// Replies.
+    pub replies: usize,
+    /// How often all of them are read, kept times with them.
+    pub times: usize,
+    /// How often that is kept already.
+    pub kept: usize,
+    /// Tokens read for one time.
+    pub read: u64,
+    /// Seconds: of writing them, and of all times that are not kept.
+    pub seconds: f64,
+}
+
+/// The finalists, at the most that the rule can choose.
+#[derive(Clone, Debug, Serialize)]
+pub struct FinalistsPlan {
+    /// Settings of the yardstick to choose among.
+    pub yardsticks: usize,
+    /// Settings of the candidate to choose among.
+    pub candidates: usize,
+    /// Most settings that are chosen.
+    pub chosen: usize,
+    /// Seeds that each is trained under.
+    pub seeds: usize,
+    /// Training runs, at most; those of stage 1 are not made again.
+    pub trainings: usize,
+    /// Tokens read in them, at most.
+    pub tokens: u64,
+    /// Seconds of them.
+    pub training_seconds: f64,
+    /// Base and chosen on the test items. What is kept of settings that could be chosen is counted as
+    /// kept where no choice can make it dearer.
+    pub measuring: MeasuringPlan,
+    /// Seconds of measuring drift.
+    pub drift_seconds: f64,
+}
+
+/// An arm that is trained elsewhere. How long that takes is the service's to know.
+#[derive(Clone, Debug, Serialize)]
+pub struct HostedPlan {
+    /// Its name.
+    pub name: String,
+    /// Where.
+    pub provider: String,
+    /// The base, by the name that the service gives it.
+    pub base: String,
+    /// One a seed.
+    pub jobs: usize,
+    /// Tokens that one job is billed for, about.
+    pub tokens: u64,
+    /// Dollars of all jobs by the recipe's `price`; `None` where the service says it before a job begins,
+    /// or nobody does.
+    pub dollars: Option<f64>,
+    /// Most dollars that a job may be estimated at without asking.
+    pub max_cost: Option<f64>,
+    /// How often all items are asked there: base and result of each job.
+    pub measured: usize,
 }
 
 /// Works the plan out. Reads the base's shape and the items, and loads no weights.
@@ -101,214 +177,227 @@ pub struct MeasuringPlan {
 /// # Errors
 /// The base or a suite cannot be read.
 pub fn plan(settings: &StudySettings, listener: &dyn Listener) -> Result<Plan> {
-    if settings.arms.is_empty() {
-        return Err(Error::user("every arm of this recipe is trained elsewhere")
-            .hint("start the study: it shows each job's price and asks before it begins one"));
-    }
-    let located = resolve::locate(settings.base.as_deref(), listener)?;
-    let config = ModelConfig::read(&located.path)?;
-    let suites = measuring::suites(settings, 0)?;
-    let sizes = Sizes::of(&config);
-    // What a token costs, in multiply-adds: all linear layers forth, and logits over the vocabulary.
-    let (linear, head) = (sizes.linear as f64, sizes.head as f64);
-    let rate = product_rate()?;
-    let file_bytes = weights::file_bytes(&located.path)?;
-
-    let tokens = data_tokens(settings)?;
-    let arms: Vec<ArmPlan> = settings
-        .arms
-        .iter()
-        .map(|one| arm_plan(one, &config, &sizes, file_bytes, tokens, rate))
-        .collect();
-    let seeds = settings.seeds.len();
-    let (mut read, mut written, mut items) = (0.0, 0, 0);
-    for item in suites.iter().flat_map(|suite| &suite.items) {
-        let (characters, replies) = texts(item);
-        read += characters as f64 / TOKEN_CHARACTERS;
-        written += u64::from(replies) * settings.generation.max_tokens as u64;
-        items += 1;
-    }
-    let scales: usize = settings.arms.iter().map(|arm| arm.scales.len()).sum();
-    let times = 1 + seeds * scales;
-    // Continuations need their logits, prompts do not.
-    let once = read * (linear + LEARNT * head) / (rate * READING)
-        + written as f64 * (linear + head) / (rate * WRITING);
-    let measuring = MeasuringPlan {
-        times,
-        items,
-        read: read as u64,
-        written,
-        seconds: once * times as f64,
+    let located = match settings.hosted.first() {
+        Some(first) if settings.arms.is_empty() => hosted::located(first),
+        _ => resolve::locate(settings.base.as_deref(), listener)?,
     };
-    let training: f64 = arms.iter().map(|arm| arm.seconds).sum::<f64>() * seeds as f64;
-    // An arm's values and both moments of the optimiser in each checkpoint, and the adapter itself.
-    let adapters: u64 = settings
-        .arms
-        .iter()
-        .map(|arm| 4 * change(arm, &sizes) * (3 * CHECKPOINTS + 1))
-        .sum();
-    Ok(Plan {
-        base: BasePlan {
-            id: located.id,
-            parameters: sizes.linear + sizes.tables,
-            file_bytes,
-        },
-        rate,
-        seconds: training + measuring.seconds,
-        memory_bytes: arms.iter().map(|arm| arm.memory_bytes).max().unwrap_or(0),
-        disk_bytes: adapters * seeds as u64 + (items * times) as u64 * ITEM_BYTES,
-        arms,
-        seeds,
-        measuring,
+    of(settings, &located, &measuring::suites(settings, 0)?)
+}
+
+/// As [`plan`], of a base that is found and suites that are read already.
+pub(super) fn of(settings: &StudySettings, located: &Located, suites: &[Suite]) -> Result<Plan> {
+    let mut plan = Plan {
+        base: None,
+        rate: None,
+        arms: Vec::new(),
+        seeds: settings.seeds.len(),
+        measuring: None,
+        retained: None,
+        drift: None,
+        finalists: None,
+        hosted: Vec::new(),
         left_out: left_out(settings),
-    })
-}
-
-fn left_out(settings: &StudySettings) -> Vec<&'static str> {
-    let retains = arm::needs_retained(&settings.arms);
-    [
-        (true, "drift"),
-        (retains, "what the base says to general prompts"),
-        (!settings.hosted.is_empty(), "arms trained elsewhere"),
-        (settings.finalists.is_some(), "finalists"),
-        (!settings.budget.is_empty(), "what a budget tries"),
-        (settings.judge.is_some(), "the judge"),
-    ]
-    .into_iter()
-    .filter_map(|(is_there, words)| is_there.then_some(words))
-    .collect()
-}
-
-/// Numbers of an arm's change.
-fn change(arm: &ArmSettings, sizes: &Sizes) -> u64 {
-    if arm.method.moves_whole_weights() {
-        sizes.linear
-    } else {
-        sizes.sides * arm.hyperparameters.rank as u64
-    }
-}
-
-fn arm_plan(
-    one: &ArmSettings,
-    config: &ModelConfig,
-    sizes: &Sizes,
-    file_bytes: u64,
-    data_tokens: f64,
-    rate: f64,
-) -> ArmPlan {
-    let own = &one.hyperparameters;
-    let (steps, tokens) = match own.length {
-        Length::Steps(steps) => {
-            let tokens = steps * own.batch_tokens * own.gradient_accumulation;
-            (Some(steps), tokens as f64)
-        }
-        Length::Epochs(epochs) => (None, epochs * data_tokens),
+        seconds: 0.0,
+        memory_bytes: 0,
+        disk_bytes: 0,
     };
-    // Forth, and back to the inputs; the change's own forward and its two gradients.
-    let mut cost =
-        2.0 * (sizes.linear as f64 + LEARNT * sizes.head as f64) + 3.0 * change(one, sizes) as f64;
-    cost *= 1.0 + own.anchor.share;
-    let load = arm::load(one);
-    ArmPlan {
-        name: one.name.clone(),
-        method: one.method.name().to_owned(),
-        steps,
-        tokens: tokens as u64,
-        seconds: tokens * cost / (rate * READING),
-        memory_bytes: if one.method.moves_whole_weights() {
-            // Values, gradients, and both moments of the optimiser, before and after a step.
-            load.bytes(config, file_bytes) + 4 * 6 * sizes.linear
-        } else {
-            load.bytes(config, file_bytes)
-        },
+    for arm in &settings.hosted {
+        plan.hosted.push(hosted_plan(settings, arm)?);
     }
+    if !settings.arms.is_empty() {
+        let costs = Costs::of(settings, located)?;
+        let part = Part {
+            name: "development",
+            suites: suites.to_vec(),
+            seeds: settings.seeds.len(),
+            kept_only: settings.extent != Extent::Whole,
+        };
+        here(
+            settings,
+            &costs,
+            &Keeping::new(settings, located),
+            &part,
+            &mut plan,
+        )?;
+    }
+    Ok(plan)
 }
 
-/// Tokens of the training data, guessed from its length.
-fn data_tokens(settings: &StudySettings) -> Result<f64> {
-    Ok(match &settings.data.source {
-        DataSource::Simulator { conversations } => {
-            let sample = crate::evaluation::suites::booking_conversations(0, 20);
-            let characters: usize = sample
-                .iter()
-                .flat_map(|one| &one.messages)
-                .map(|message| message.content.len())
-                .sum();
-            characters as f64 / 20.0 * *conversations as f64 / TOKEN_CHARACTERS
-        }
-        DataSource::Files(paths) => {
-            let mut bytes = 0;
-            for path in paths {
-                bytes += std::fs::metadata(path)
-                    .map_err(|cause| Error::file("read", path, cause))?
-                    .len();
+/// What this machine does.
+fn here(
+    settings: &StudySettings,
+    costs: &Costs<'_>,
+    keeping: &Keeping<'_>,
+    part: &Part,
+    plan: &mut Plan,
+) -> Result<()> {
+    let once = costs.pass(&part.suites);
+    // What is not kept is listed, not made, where kept scores are all that is asked for.
+    let missing = |whose| Ok::<_, Error>(!part.kept_only && keeping.find(part, whose)?.is_none());
+    let (mut times, mut to_measure, mut to_train) = (1, 0, Vec::new());
+    let mut retains = false;
+    let base_missing = missing(None)?;
+    for arm in &settings.arms {
+        let mut arm_plan = costs.arm(arm);
+        for &seed in &settings.seeds {
+            let mut here = 0;
+            for &scale in &arm.scales {
+                here += usize::from(missing(Some((arm, seed, scale)))?);
             }
-            bytes as f64 / TOKEN_CHARACTERS
+            times += arm.scales.len();
+            to_measure += here;
+            if here > 0 {
+                to_train.push((arm.name.as_str(), seed));
+                retains |= arm::needs_retained(std::slice::from_ref(arm));
+                plan.disk_bytes += costs.adapter_bytes(arm);
+                plan.memory_bytes = plan.memory_bytes.max(arm_plan.memory_bytes);
+                plan.seconds += arm_plan.seconds;
+            } else {
+                arm_plan.kept += 1;
+            }
         }
+        plan.arms.push(arm_plan);
+    }
+    let drift_once = costs.drift()?;
+    let left = to_measure + usize::from(base_missing);
+    let measuring = once.times(times, left);
+    plan.disk_bytes += once.disk_bytes(left);
+    let finalists = settings
+        .finalists
+        .as_ref()
+        .map(|asked| finalists::plan(settings, asked, costs, keeping, &to_train))
+        .transpose()?;
+    let mut drift = DriftPlan {
+        replies: drift_once.replies,
+        times: times - 1,
+        kept: times - 1 - to_measure,
+        read: drift_once.read,
+        seconds: drift_once.seconds * to_measure as f64,
+    };
+    let last = finalists.as_ref();
+    if to_measure > 0 || last.is_some_and(|last| last.plan.drift_seconds > 0.0) {
+        drift.seconds += drift_once.writing_seconds;
+    }
+    plan.seconds += measuring.seconds + drift.seconds;
+    if let Some(finalists) = finalists {
+        plan.disk_bytes += finalists.disk_bytes;
+        plan.memory_bytes = plan.memory_bytes.max(finalists.memory_bytes);
+        plan.seconds += finalists.plan.training_seconds
+            + finalists.plan.measuring.seconds
+            + finalists.plan.drift_seconds;
+        retains |= finalists.retains;
+        plan.finalists = Some(finalists.plan);
+    }
+    if retains {
+        let retained = costs.retained()?;
+        plan.seconds += retained.seconds;
+        plan.retained = Some(retained);
+        plan.left_out
+            .insert(0, "moments of what the base says".into());
+    }
+    plan.base = Some(costs.base());
+    plan.rate = Some(costs.rate());
+    plan.measuring = Some(measuring);
+    plan.drift = Some(drift);
+    Ok(())
+}
+
+fn hosted_plan(settings: &StudySettings, arm: &HostedArm) -> Result<HostedPlan> {
+    let mut all_tokens = 0;
+    for &seed in &settings.seeds {
+        all_tokens += hosted::trained_tokens(settings, arm, seed)?;
+    }
+    let jobs = settings.seeds.len();
+    Ok(HostedPlan {
+        name: arm.name.clone(),
+        provider: arm.provider.name().to_owned(),
+        base: arm.base.clone(),
+        jobs,
+        tokens: all_tokens / jobs.max(1) as u64,
+        dollars: arm.price.map(|price| price * all_tokens as f64 / 1e6),
+        max_cost: arm.max_cost,
+        measured: 2 * jobs,
     })
 }
 
-/// Characters that are read for an item's scores, and whether a reply is written.
-fn texts(item: &Item) -> (usize, bool) {
-    let all = |texts: &[String]| texts.iter().map(String::len).sum::<usize>();
-    match &item.task {
-        Task::Booking {
-            messages,
-            reference,
-            ..
-        } => {
-            let prompt: usize = messages.iter().map(|message| message.content.len()).sum();
-            // Once for the reference, once for the reply.
-            (2 * prompt + reference.len(), true)
+fn left_out(settings: &StudySettings) -> Vec<String> {
+    let mut words = Vec::new();
+    if !settings.budget.is_empty() {
+        words.push("what a budget tries".to_owned());
+    }
+    if settings.judge.is_some() {
+        words.push("the judge".to_owned());
+    }
+    if !settings.hosted.is_empty() {
+        words.push("what services take of time, and of money to be asked".to_owned());
+    }
+    if !settings.device.is_cpu() {
+        words.push("the card that training runs on: times are this processor's".to_owned());
+    }
+    words
+}
+
+impl Plan {
+    /// In one line, for who starts the study. `command` shows the whole.
+    pub fn line(&self, command: Option<&str>) -> String {
+        let plural = |count: usize| if count == 1 { "" } else { "s" };
+        let mut parts = Vec::new();
+        let (mut runs, mut tokens) = (0, 0);
+        for arm in &self.arms {
+            runs += self.seeds - arm.kept;
+            tokens += arm.tokens * (self.seeds - arm.kept) as u64;
         }
-        Task::Choice {
-            question, choices, ..
-        } => (question.len() + all(choices), false),
-        Task::ShortAnswer {
-            question, answer, ..
-        } => (2 * question.len() + answer.len(), true),
-        Task::Cloze {
-            context,
-            continuation,
-        } => (context.len() + continuation.len(), false),
-        Task::Beginnings {
-            context_options,
-            continuation,
-            ..
-        } => (all(context_options) + 2 * continuation.len(), false),
-        Task::Open {
-            instruction,
-            context,
-            response,
-        } => (instruction.len() + context.len() + response.len(), false),
-        Task::Statement {
-            statement,
-            constructive,
-            agreeing,
-            ..
-        } => (
-            2 * statement.len() + all(constructive) + all(agreeing),
-            true,
-        ),
-        Task::Request { prompt, .. } => (prompt.len(), true),
+        if runs > 0 {
+            let s = plural(runs);
+            parts.push(format!(
+                "{runs} training run{s}, at most {tokens} tokens in all"
+            ));
+        }
+        let jobs: usize = self.hosted.iter().map(|one| one.jobs).sum();
+        if jobs > 0 {
+            parts.push(format!("{jobs} training run{} elsewhere", plural(jobs)));
+        }
+        if let Some(measuring) = &self.measuring {
+            let left = measuring.times - measuring.kept;
+            let s = plural(left);
+            parts.push(format!(
+                "{left} measurement{s} of {} items",
+                measuring.items
+            ));
+        }
+        if let Some(last) = &self.finalists {
+            let s = plural(last.seeds);
+            parts.push(format!(
+                "then at most {} finalists under {} seed{s}, {} training runs",
+                last.chosen, last.seeds, last.trainings
+            ));
+        }
+        if self.base.is_some() {
+            let about = if self.finalists.is_some() {
+                "at most about"
+            } else {
+                "about"
+            };
+            parts.push(format!(
+                "{about} {} and {:.1} GB of memory",
+                time(self.seconds),
+                self.memory_bytes as f64 / 1e9
+            ));
+        }
+        let shown = command.map_or(String::new(), |command| {
+            format!(" (`{command}` shows each part)")
+        });
+        format!("plan: {}{shown}", parts.join("; "))
     }
 }
 
-/// Multiply-adds a second of one product of the shape that training spends most of its time in.
-///
-/// # Errors
-/// Never on a CPU.
-pub fn product_rate() -> Result<f64> {
-    const ROWS: usize = 512;
-    const IN: usize = 576;
-    const OUT: usize = 1536;
-    const TIMES: usize = 20;
-    let left = Tensor::ones((ROWS, IN), DType::F32, &Device::Cpu)?;
-    let right = Tensor::ones((IN, OUT), DType::F32, &Device::Cpu)?;
-    left.matmul(&right)?;
-    let started = Instant::now();
-    for _ in 0..TIMES {
-        left.matmul(&right)?;
+/// An estimated time in words: two figures are all that it is worth.
+pub fn time(seconds: f64) -> String {
+    match seconds {
+        0.0 => "no time".to_owned(),
+        seconds if seconds < 60.0 => "under a minute".to_owned(),
+        seconds if seconds < 5400.0 => format!("{:.0} min", seconds / 60.0),
+        seconds if seconds < 172_800.0 => format!("{:.1} h", seconds / 3600.0),
+        seconds => format!("{:.1} days", seconds / 86_400.0),
     }
-    Ok((ROWS * IN * OUT * TIMES) as f64 / started.elapsed().as_secs_f64())
 }

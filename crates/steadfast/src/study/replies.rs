@@ -92,6 +92,19 @@ fn mixed(prompts: Vec<RetainPrompt>, count: usize) -> Vec<String> {
     mixed.into_iter().map(|prompt| prompt.prompt).collect()
 }
 
+/// The prompts whose replies are retained.
+pub fn retained_prompts(settings: &RetainSettings) -> Result<Vec<String>> {
+    Ok(mixed(suites::retain_prompts()?, settings.prompts))
+}
+
+/// Those whose replies drift is measured on.
+pub fn drift_prompts(settings: &RetainSettings) -> Result<Vec<String>> {
+    Ok(mixed(
+        suites::drift_prompts()?,
+        settings.prompts.clamp(4, 64),
+    ))
+}
+
 /// What `null-space` retains: sampled, so that it covers what the base would say.
 pub fn retain_set(
     model: &LanguageModel,
@@ -99,7 +112,7 @@ pub fn retain_set(
     store: &Store,
     listener: &dyn Listener,
 ) -> Result<Vec<OwnReply>> {
-    let prompts = mixed(suites::retain_prompts()?, settings.prompts);
+    let prompts = retained_prompts(settings)?;
     let options = GenerateOptions {
         max_tokens: settings.reply_tokens,
         temperature: 0.7,
@@ -116,7 +129,7 @@ pub fn drift_set(
     store: &Store,
     listener: &dyn Listener,
 ) -> Result<Vec<OwnReply>> {
-    let prompts = mixed(suites::drift_prompts()?, settings.prompts.clamp(4, 64));
+    let prompts = drift_prompts(settings)?;
     let options = GenerateOptions {
         max_tokens: settings.reply_tokens,
         temperature: 0.0,

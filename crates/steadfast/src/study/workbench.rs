@@ -3,19 +3,18 @@
 
 use super::arm::{self, TrainedArm};
 use super::data::{self, Conversations};
+use super::keeping::{Keeping, Whose};
 use super::measuring;
 use super::replies::{self, OwnReply};
-use crate::digest;
 use crate::evaluation::items::Suite;
 use crate::evaluation::measurement::Sample;
-use crate::evaluation::suites;
 use crate::events::{Event, Listener};
 use crate::group::Alone;
 use crate::models::resolve::Located;
 use crate::models::{Adapter, LanguageModel, Multiple};
 use crate::reports::card::Card;
 use crate::runs::folder::RunFolder;
-use crate::runs::kept::{Head, Kept, SCHEMA, Scores, Tuned};
+use crate::runs::kept::{Scores, Tuned};
 use crate::runs::store::Store;
 use crate::settings::{ArmSettings, StudySettings};
 use crate::{Error, Result};
@@ -72,9 +71,6 @@ impl Trained {
     }
 }
 
-/// An arm under a seed and a scale; nothing is the base.
-type Whose<'a> = Option<(&'a ArmSettings, u64, Multiple)>;
-
 /// What the arms share.
 pub struct Workbench<'a> {
     settings: &'a StudySettings,
@@ -83,12 +79,11 @@ pub struct Workbench<'a> {
     listener: &'a dyn Listener,
     loaded: Option<&'a LanguageModel>,
     store: Store,
-    kept: Option<Kept>,
+    keeping: Keeping<'a>,
     base: OnceCell<LanguageModel>,
     drift: OnceCell<Vec<OwnReply>>,
     retained: OnceCell<Vec<OwnReply>>,
     conversations: RefCell<BTreeMap<u64, Rc<Conversations>>>,
-    data: RefCell<BTreeMap<u64, String>>,
 }
 
 /// The value of a cell, made if it is empty.
@@ -116,12 +111,11 @@ impl<'a> Workbench<'a> {
             listener,
             loaded,
             store: Store::new(settings.runs.join("store")),
-            kept: settings.keep.as_ref().map(Kept::new),
+            keeping: Keeping::new(settings, located),
             base: OnceCell::new(),
             drift: OnceCell::new(),
             retained: OnceCell::new(),
             conversations: RefCell::default(),
-            data: RefCell::default(),
         }
     }
 
@@ -325,12 +319,8 @@ impl<'a> Workbench<'a> {
         )
     }
 
-    /// The scores kept of the base or an arm, where they are of these settings.
     fn find(&self, part: &Part, whose: Whose<'_>) -> Result<Option<Scores>> {
-        let Some(kept) = &self.kept else {
-            return Ok(None);
-        };
-        kept.find(part.name, &kept_name(whose), &self.key(part, whose)?)
+        self.keeping.find(part, whose)
     }
 
     fn keep(
@@ -340,67 +330,12 @@ impl<'a> Workbench<'a> {
         tuned: Option<&Tuned>,
         samples: &[Sample],
     ) -> Result<()> {
-        let Some(kept) = &self.kept else {
-            return Ok(());
-        };
-        let head = Head {
-            schema: SCHEMA.into(),
-            key: self.key(part, whose)?,
-            name: kept_name(whose),
-            tuned: tuned.cloned(),
-        };
-        kept.write(part.name, &head, samples)?;
-        self.listener.on(Event::Note {
-            message: format!("kept {}", kept.path(part.name, &head.name).display()),
-        });
-        Ok(())
-    }
-
-    /// Digest of everything that decides what is measured, by what goes in rather than by what came
-    /// of it on the way: it is found without loading a model.
-    fn key(&self, part: &Part, whose: Whose<'_>) -> Result<String> {
-        let tuned = whose
-            .map(|(arm, seed, scale)| {
-                let retained = (
-                    &self.settings.retain,
-                    prompts(suites::retain_prompts()?),
-                    prompts(suites::drift_prompts()?),
-                );
-                Ok::<_, Error>((
-                    arm::version(self.settings.device),
-                    arm.method,
-                    &arm.hyperparameters,
-                    (seed, scale),
-                    (self.data_digest(seed)?, self.settings.data.validation_share),
-                    retained,
-                ))
-            })
-            .transpose()?;
-        let asked: Vec<_> = part
-            .suites
-            .iter()
-            .map(|suite| (&suite.name, &suite.items))
-            .collect();
-        let inputs = (
-            SCHEMA,
-            measuring::SCORERS,
-            &self.located.sha256,
-            asked,
-            &self.settings.generation,
-            tuned,
-        );
-        serde_json::to_string(&inputs)
-            .map(digest::of)
-            .map_err(|cause| Error::bug("an arm has no JSON form").because(cause))
-    }
-
-    fn data_digest(&self, seed: u64) -> Result<String> {
-        if let Some(digest) = self.data.borrow().get(&seed) {
-            return Ok(digest.clone());
+        if let Some(path) = self.keeping.write(part, whose, tuned, samples)? {
+            self.listener.on(Event::Note {
+                message: format!("kept {}", path.display()),
+            });
         }
-        let digest = data::digest(&self.settings.data, seed)?;
-        self.data.borrow_mut().insert(seed, digest.clone());
-        Ok(digest)
+        Ok(())
     }
 
     fn conversations(&self, seed: u64) -> Result<Rc<Conversations>> {
@@ -429,16 +364,4 @@ impl<'a> Workbench<'a> {
         })
         .map(Vec::as_slice)
     }
-}
-
-/// The seed is always part of it: another study may train under several.
-fn kept_name(whose: Whose<'_>) -> String {
-    whose.map_or_else(
-        || "base".to_owned(),
-        |(arm, seed, scale)| arm::name(arm, scale, seed, usize::MAX),
-    )
-}
-
-fn prompts(prompts: Vec<suites::RetainPrompt>) -> Vec<String> {
-    prompts.into_iter().map(|prompt| prompt.prompt).collect()
 }

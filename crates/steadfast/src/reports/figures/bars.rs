@@ -10,6 +10,14 @@ const RIGHT: f64 = 12.0;
 const PLOT_HEIGHT: f64 = 180.0;
 /// The least room for one arm, so that its numbers never touch its neighbour's.
 const SLOT: f64 = 74.0;
+/// The most, for names that are long.
+const WIDEST_SLOT: f64 = 122.0;
+/// Size of an arm's name.
+const NAME: f64 = 12.5;
+/// Lines that names should take; in the widest slots they take as many as they need, up to
+/// [`MOST_LINES`].
+const LINES: usize = 3;
+const MOST_LINES: usize = 6;
 
 /// One axis of a study, before and after, in points.
 ///
@@ -26,7 +34,11 @@ pub fn before_after(
         .iter()
         .filter_map(|arm| Some((arm, arm.axes.get(axis.name())?)))
         .collect();
-    let width = 360f64.max(LEFT + RIGHT + SLOT * pairs.len() as f64);
+    let names: Vec<String> = pairs
+        .iter()
+        .map(|(arm, change)| name(arm, change, pairs[0].1))
+        .collect();
+    let width = 360f64.max(LEFT + RIGHT + slot_for(&names) * pairs.len() as f64);
     let title = match axis {
         Axis::Proficiency => "Proficiency",
         Axis::Safety => "Safety",
@@ -148,16 +160,10 @@ pub fn before_after(
             callout(palette, at, 14.0, Anchor::Middle, &net_change).set("class", "net-change"),
         );
         let mut text_y = bottom + 19.0;
-        // An arm may be measured by another number than the figure's.
-        let name = if change.metric == pairs[0].1.metric {
-            arm.name.clone()
-        } else {
-            format!("{} ({})", arm.name, change.metric.replace('_', " "))
-        };
-        for part in svg::wrap(&name, 12.5, slot - 6.0, 2) {
+        for part in svg::wrap(&names[index], NAME, slot - 6.0, MOST_LINES) {
             text_y += 16.0;
             body.push(
-                label(middle, text_y, 12.5, Anchor::Middle, &palette.ink, &part)
+                label(middle, text_y, NAME, Anchor::Middle, &palette.ink, &part)
                     .set("font-weight", "600"),
             );
         }
@@ -216,6 +222,28 @@ pub fn before_after(
         body,
         paper: palette.paper.clone(),
     }
+}
+
+/// What stands under an arm's bars: one may be measured by another number than the figure's.
+fn name(arm: &crate::reports::results::Arm, change: &Change, first: &Change) -> String {
+    if change.metric == first.metric {
+        arm.name.clone()
+    } else {
+        format!("{} ({})", arm.name, change.metric.replace('_', " "))
+    }
+}
+
+/// Room for each arm: as little as its name allows in a few lines, since cut names look alike.
+fn slot_for(names: &[String]) -> f64 {
+    let mut slot = SLOT;
+    let fits = |slot: f64| {
+        let lines = |name: &String| svg::wrap(name, NAME, slot - 6.0, MOST_LINES).len();
+        names.iter().all(|name| lines(name) <= LINES)
+    };
+    while slot < WIDEST_SLOT && !fits(slot) {
+        slot += 8.0;
+    }
+    slot
 }
 
 /// The number under a bar. A whole hundred has no decimal: beside another it would touch it.

@@ -18,21 +18,25 @@ static FONTS: LazyLock<Arc<usvg::fontdb::Database>> = LazyLock::new(|| {
     Arc::new(fonts)
 });
 
+/// How a figure is read: with these fonts alone.
+pub(super) fn options() -> usvg::Options<'static> {
+    usvg::Options {
+        fontdb: FONTS.clone(),
+        font_family: "Noto Sans".into(),
+        ..usvg::Options::default()
+    }
+}
+
 /// Draws a figure at twice its size.
 ///
 /// # Errors
 /// A bug of ours, if the figure is no valid SVG or has no area.
 pub fn to_png(figure: &Figure) -> Result<Vec<u8>> {
-    let options = usvg::Options {
-        fontdb: FONTS.clone(),
-        font_family: "Noto Sans".into(),
-        ..usvg::Options::default()
-    };
     let failed = |cause: Box<dyn std::error::Error + Send + Sync>| {
         Error::bug(format!("the figure `{}` cannot be drawn", figure.name)).because(cause)
     };
     let tree =
-        usvg::Tree::from_str(&figure.svg(), &options).map_err(|cause| failed(cause.into()))?;
+        usvg::Tree::from_str(&figure.svg(), &options()).map_err(|cause| failed(cause.into()))?;
     let size = tree.size().to_int_size();
     let scaled = |length: u32| (length as f32 * SCALE).ceil() as u32;
     let mut pixels = tiny_skia::Pixmap::new(scaled(size.width()), scaled(size.height()))

@@ -1,5 +1,6 @@
 //! Learning against forgetting: one point an arm, up and to the right is better.
 
+use super::labels::{NAME, NUMBER, Room, around};
 use super::{Figure, Palette, callout, heading, plain, signed, ticks};
 use crate::evaluation::Axis;
 use crate::reports::results::{FrontierPoint, Results};
@@ -126,13 +127,16 @@ pub fn frontier_panel(results: &Results, axis: Axis, palette: &Palette) -> Figur
             &palette.grid
         };
         body.push(line((x(*tick), top), (x(*tick), bottom), stroke, 1.0));
+        let text = signed(*tick, usize::from(tick.fract() != 0.0));
+        // The last one would run out of the picture where it is long.
+        let most = WIDTH - 2.0 - svg::text_width(&text, 11.0) / 2.0;
         body.push(label(
-            x(*tick),
+            x(*tick).min(most),
             bottom + 16.0,
             11.0,
             Anchor::Middle,
             &palette.muted,
-            &signed(*tick, usize::from(tick.fract() != 0.0)),
+            &text,
         ));
     }
     let across_label = "change of proficiency, points";
@@ -156,11 +160,24 @@ pub fn frontier_panel(results: &Results, axis: Axis, palette: &Palette) -> Figur
 
     // The base stands where nothing is learnt and nothing lost.
     let origin = (x(0.0), y(0.0));
-    let mut taken = vec![around(origin, 6.0)];
-    taken.extend(
-        points
-            .iter()
-            .map(|point| around((x(point.x), y(point.y)), 7.0)),
+    let centres: Vec<(f64, f64)> = points
+        .iter()
+        .map(|point| (x(point.x), y(point.y)))
+        .collect();
+    let circles = centres.iter().map(|centre| around(*centre, 7.0));
+    let intervals = points.iter().zip(&centres).flat_map(|(point, centre)| {
+        let across = point
+            .x_interval
+            .map(|[low, high]| [x(low), centre.1 - 1.0, x(high), centre.1 + 1.0]);
+        let up = point
+            .y_interval
+            .map(|[low, high]| [centre.0 - 1.0, y(high), centre.0 + 1.0, y(low)]);
+        across.into_iter().chain(up)
+    });
+    let mut room = Room::new(
+        [LEFT, top, WIDTH - 2.0, bottom],
+        [around(origin, 6.0)].into_iter().chain(circles).collect(),
+        intervals.collect(),
     );
     body.push(
         Element::new("circle")
@@ -170,20 +187,17 @@ pub fn frontier_panel(results: &Results, axis: Axis, palette: &Palette) -> Figur
             .set("fill", &palette.before)
             .set("stroke", &palette.muted),
     );
-    let frame = [LEFT, top, WIDTH - 2.0, bottom];
-    if let Some(place) = place_label("base", origin, &taken, frame) {
-        taken.push(place.0);
+    if let Some(at) = room.name("base", origin) {
         body.push(label(
-            place.1.0,
-            place.1.1,
+            at.0,
+            at.1,
             11.5,
             Anchor::Start,
             &palette.muted,
             "base",
         ));
     }
-    for point in &points {
-        let centre = (x(point.x), y(point.y));
+    for (point, centre) in points.iter().zip(&centres) {
         if let Some([low, high]) = point.x_interval {
             body.push(
                 line((x(low), centre.1), (x(high), centre.1), point.colour, 1.5)
@@ -212,30 +226,48 @@ pub fn frontier_panel(results: &Results, axis: Axis, palette: &Palette) -> Figur
                 ))),
         );
     }
-    let intervals: Vec<[f64; 4]> = points
-        .iter()
-        .flat_map(|point| {
-            let (across, up) = (x(point.x), y(point.y));
-            let horizontal = point
-                .x_interval
-                .map(|[low, high]| [x(low), up - 1.0, x(high), up + 1.0]);
-            let vertical = point
-                .y_interval
-                .map(|[low, high]| [across - 1.0, y(high), across + 1.0, y(low)]);
-            horizontal.into_iter().chain(vertical)
-        })
-        .collect();
-    for point in &points {
-        let centre = (x(point.x), y(point.y));
-        let name = svg::wrap(point.arm, 12.0, 150.0, 1).join(" ");
-        // Clear of points, names and intervals if that can be; else of points and names; where nothing
-        // is free the name still stands at the right: over a line is better than nowhere.
-        let crowded: Vec<[f64; 4]> = taken.iter().chain(&intervals).copied().collect();
-        let (area, at) = place_label(&name, centre, &crowded, frame)
-            .or_else(|| place_label(&name, centre, &taken, frame))
-            .unwrap_or(([0.0; 4], (centre.0 + 9.0, centre.1 - 8.0)));
-        taken.push(area);
-        body.push(callout(palette, at, 12.0, Anchor::Start, &name));
+    // A name that finds no room beside its point stands below the plot, with a number for its place.
+    let mut unnamed = Vec::new();
+    for (point, centre) in points.iter().zip(&centres) {
+        match room.name(point.arm, *centre) {
+            Some(at) => body.push(callout(palette, at, NAME, Anchor::Start, point.arm)),
+            None => unnamed.push((point, *centre)),
+        }
+    }
+    let mut lowest = bottom + 34.0;
+    for (index, (point, centre)) in unnamed.into_iter().enumerate() {
+        let number = (index + 1).to_string();
+        if let Some(at) = room.number(&number, centre) {
+            let middle = (
+                at.0 + svg::text_width(&number, NUMBER) / 2.0,
+                at.1 - 0.36 * NUMBER,
+            );
+            if (middle.0 - centre.0).hypot(middle.1 - centre.1) > 16.0 {
+                body.push(line(centre, middle, point.colour, 0.75));
+            }
+            body.push(callout(palette, at, NUMBER, Anchor::Start, &number));
+        }
+        lowest += 4.0;
+        let first = lowest + 16.0;
+        body.push(
+            Element::new("circle")
+                .at("cx", 40.0)
+                .at("cy", first - 4.0)
+                .at("r", 5.0)
+                .set("fill", point.colour),
+        );
+        body.push(label(26.0, first, NAME, Anchor::End, &palette.ink, &number));
+        for part in svg::wrap(point.arm, NAME, WIDTH - RIGHT - 52.0, 2) {
+            lowest += 16.0;
+            body.push(label(
+                52.0,
+                lowest,
+                NAME,
+                Anchor::Start,
+                &palette.ink,
+                &part,
+            ));
+        }
     }
     let nowhere = "no arm has a number on both axes";
     if points.is_empty() {
@@ -270,54 +302,8 @@ pub fn frontier_panel(results: &Results, axis: Axis, palette: &Palette) -> Figur
         title: format!("{kept} kept against proficiency learnt"),
         description,
         width: WIDTH,
-        height: bottom + 46.0,
+        height: lowest + 12.0,
         body,
         paper: palette.paper.clone(),
     }
-}
-
-/// A square as left, top, right, bottom.
-fn around(centre: (f64, f64), half: f64) -> [f64; 4] {
-    [
-        centre.0 - half,
-        centre.1 - half,
-        centre.0 + half,
-        centre.1 + half,
-    ]
-}
-
-/// The first free place for a label among eight around a point: its area, and its baseline's start.
-/// The diagonals come first, since intervals run along the axes.
-fn place_label(
-    text: &str,
-    centre: (f64, f64),
-    taken: &[[f64; 4]],
-    frame: [f64; 4],
-) -> Option<([f64; 4], (f64, f64))> {
-    let (width, height) = (svg::text_width(text, 12.0), 13.0);
-    let (right, left) = (centre.0 + 8.0, centre.0 - 8.0 - width);
-    let (up, down) = (centre.1 - 8.0, centre.1 + 18.0);
-    let middle = (centre.0 - width / 2.0, centre.1 + 4.0);
-    [
-        (right, up),
-        (right, down),
-        (left, up),
-        (left, down),
-        (right, middle.1),
-        (left, middle.1),
-        (middle.0, up - 4.0),
-        (middle.0, down + 4.0),
-    ]
-    .into_iter()
-    .map(|(x, y)| ([x, y - height + 2.0, x + width, y + 3.0], (x, y)))
-    .find(|(area, _)| {
-        let inside = area[0] >= frame[0]
-            && area[1] >= frame[1] - 12.0
-            && area[2] <= frame[2]
-            && area[3] <= frame[3];
-        let free = taken.iter().all(|other| {
-            area[2] < other[0] || other[2] < area[0] || area[3] < other[1] || other[3] < area[1]
-        });
-        inside && free
-    })
 }

@@ -1,0 +1,133 @@
+//! Which kept scores are those of these settings, found without loading a model.
+
+use super::arm;
+use super::data;
+use super::measuring;
+use super::workbench::Part;
+use crate::digest;
+use crate::evaluation::measurement::Sample;
+use crate::evaluation::suites;
+use crate::models::Multiple;
+use crate::models::resolve::Located;
+use crate::runs::kept::{Head, Kept, SCHEMA, Scores, Tuned};
+use crate::settings::{ArmSettings, StudySettings};
+use crate::{Error, Result};
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+/// An arm under a seed and a scale; nothing is the base.
+pub type Whose<'a> = Option<(&'a ArmSettings, u64, Multiple)>;
+
+/// The scores that a study keeps, if it keeps any.
+pub struct Keeping<'a> {
+    settings: &'a StudySettings,
+    located: &'a Located,
+    kept: Option<Kept>,
+    data: RefCell<BTreeMap<u64, String>>,
+}
+
+impl<'a> Keeping<'a> {
+    /// Those of the settings, over the base at `located`.
+    pub fn new(settings: &'a StudySettings, located: &'a Located) -> Self {
+        Self {
+            settings,
+            located,
+            kept: settings.keep.as_ref().map(Kept::new),
+            data: RefCell::default(),
+        }
+    }
+
+    /// The scores kept of the base or an arm, where they are of these settings.
+    pub fn find(&self, part: &Part, whose: Whose<'_>) -> Result<Option<Scores>> {
+        let Some(kept) = &self.kept else {
+            return Ok(None);
+        };
+        let name = kept_name(whose);
+        // The key needs the training data read: not for a file that is not there.
+        if !kept.path(part.name, &name).exists() {
+            return Ok(None);
+        }
+        kept.find(part.name, &name, &self.key(part, whose)?)
+    }
+
+    /// Keeps scores; says where, if the study keeps any.
+    pub fn write(
+        &self,
+        part: &Part,
+        whose: Whose<'_>,
+        tuned: Option<&Tuned>,
+        samples: &[Sample],
+    ) -> Result<Option<PathBuf>> {
+        let Some(kept) = &self.kept else {
+            return Ok(None);
+        };
+        let head = Head {
+            schema: SCHEMA.into(),
+            key: self.key(part, whose)?,
+            name: kept_name(whose),
+            tuned: tuned.cloned(),
+        };
+        kept.write(part.name, &head, samples)?;
+        Ok(Some(kept.path(part.name, &head.name)))
+    }
+
+    /// Digest of everything that decides what is measured, by what goes in rather than by what came
+    /// of it on the way: it is found without loading a model.
+    fn key(&self, part: &Part, whose: Whose<'_>) -> Result<String> {
+        let tuned = whose
+            .map(|(arm, seed, scale)| {
+                let retained = (
+                    &self.settings.retain,
+                    prompts(suites::retain_prompts()?),
+                    prompts(suites::drift_prompts()?),
+                );
+                Ok::<_, Error>((
+                    arm::version(self.settings.device),
+                    arm.method,
+                    &arm.hyperparameters,
+                    (seed, scale),
+                    (self.data_digest(seed)?, self.settings.data.validation_share),
+                    retained,
+                ))
+            })
+            .transpose()?;
+        let asked: Vec<_> = part
+            .suites
+            .iter()
+            .map(|suite| (&suite.name, &suite.items))
+            .collect();
+        let inputs = (
+            SCHEMA,
+            measuring::SCORERS,
+            &self.located.sha256,
+            asked,
+            &self.settings.generation,
+            tuned,
+        );
+        serde_json::to_string(&inputs)
+            .map(digest::of)
+            .map_err(|cause| Error::bug("an arm has no JSON form").because(cause))
+    }
+
+    fn data_digest(&self, seed: u64) -> Result<String> {
+        if let Some(digest) = self.data.borrow().get(&seed) {
+            return Ok(digest.clone());
+        }
+        let digest = data::digest(&self.settings.data, seed)?;
+        self.data.borrow_mut().insert(seed, digest.clone());
+        Ok(digest)
+    }
+}
+
+/// The seed is always part of it: another study may train under several.
+fn kept_name(whose: Whose<'_>) -> String {
+    whose.map_or_else(
+        || "base".to_owned(),
+        |(arm, seed, scale)| arm::name(arm, scale, seed, usize::MAX),
+    )
+}
+
+fn prompts(prompts: Vec<suites::RetainPrompt>) -> Vec<String> {
+    prompts.into_iter().map(|prompt| prompt.prompt).collect()
+}
