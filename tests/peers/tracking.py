@@ -48,7 +48,7 @@ def serve(folder: Path) -> tuple[subprocess.Popen, str]:
 
 def study(folder: Path, url: str) -> tuple[Path, str]:
     environment = {**os.environ, "MLFLOW_TRACKING_URI": url, "MLFLOW_EXPERIMENT_NAME": EXPERIMENT}
-    command = [PROGRAM, "study", "tests/kill/tiny.toml", "--runs", str(folder), "--json", "--quiet"]
+    command = [PROGRAM, "study", "tests/chaos/tiny.toml", "--runs", str(folder), "--json", "--quiet"]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
     (results,) = folder.glob("*/results.json")
     return results, done.stderr
