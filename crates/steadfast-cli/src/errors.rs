@@ -41,7 +41,7 @@ pub fn remark(message: &str, format: LogFormat) {
 
 /// An error as one line of a log, and each that was found with it.
 fn log(error: &Error) {
-    for one in std::iter::once(error).chain(&error.others) {
+    for one in error.each() {
         let mut causes = Vec::new();
         let mut source = std::error::Error::source(one);
         while let Some(cause) = source {

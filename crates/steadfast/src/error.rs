@@ -164,6 +164,11 @@ impl Error {
         self
     }
 
+    /// The error, and each that was found with it.
+    pub fn each(&self) -> impl Iterator<Item = &Error> {
+        std::iter::once(self).chain(&self.others)
+    }
+
     /// Joins all mistakes of one pass into one error; `Ok` when there is none.
     pub fn all(mistakes: Vec<Error>) -> Result<()> {
         // One of them may itself stand for several.

@@ -69,12 +69,16 @@ pub struct TuneOutcome {
 
 /// Trains each arm, measures before and after, reports.
 pub fn run(settings: &StudySettings, listener: &dyn Listener) -> Result<StudyOutcome> {
-    let located = match settings.hosted.first() {
+    run_over(&locate(settings, listener)?, None, settings, listener)
+}
+
+/// Finds the base.
+fn locate(settings: &StudySettings, listener: &dyn Listener) -> Result<Located> {
+    match settings.hosted.first() {
         // Without an arm of its own this machine needs no model.
-        Some(first) if settings.arms.is_empty() => hosted::located(first),
-        _ => resolve::locate(settings.base.as_deref(), listener)?,
-    };
-    run_over(&located, None, settings, listener)
+        Some(first) if settings.arms.is_empty() => Ok(hosted::located(first)),
+        _ => resolve::locate(settings.base.as_deref(), listener),
+    }
 }
 
 /// As [`run`], on a base that is loaded already.
@@ -125,17 +129,12 @@ fn run_over(
         .as_ref()
         .map(|judge| Session::open(judge, Some(located), listener))
         .transpose()?;
-    let part = Part {
-        name: "development",
-        suites: measuring::suites(settings, 0)?,
-        seeds: settings.seeds.len(),
-        kept_only: settings.extent != Extent::Whole,
-    };
+    let part = Part::development(settings)?;
     if settings.extent != Extent::Kept {
         let command = settings.command.strip_prefix("steadfast study");
         let shown = command.map(|rest| format!("steadfast plan{rest}"));
         listener.on(Event::Note {
-            message: plan::of(settings, located, &part.suites)?.line(shown.as_deref()),
+            message: plan::of(settings, located, bench.keeping(), &part)?.line(shown.as_deref()),
         });
     }
     let begun = hosted::begin(settings, &folder, listener)?;
@@ -216,7 +215,7 @@ fn run_over(
     assemble::write_cards(settings, &folder, &results, &outcomes)?;
     assemble::write_for_the_harness(&folder, &located.id, &before, &measured)?;
     let items = assemble::items(&before, &measured);
-    assemble::write_samples(&folder.path().join("samples.jsonl"), &items)?;
+    assemble::write_samples(&folder.samples(), &items)?;
     let notes = assemble::notes(
         settings,
         &part.suites,
@@ -280,8 +279,7 @@ pub fn tune(
         Ok(())
     })?;
     let conversations = data::read(&settings.data, &base, settings.seed)?;
-    let arms = std::slice::from_ref(&settings.arm);
-    let retained = arm::needs_retained(arms)
+    let retained = arm::retains(&settings.arm)
         .then(|| {
             // Written by one process: a sample of text depends on its place among the others.
             let store = Store::new(settings.output.join("store"));

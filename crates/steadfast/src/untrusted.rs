@@ -48,7 +48,7 @@ pub fn run(name: &str, bytes: &[u8]) -> Result<()> {
         .expect("a known target");
     let outcome = target(bytes);
     if let Err(error) = &outcome {
-        for one in std::iter::once(error).chain(&error.others) {
+        for one in error.each() {
             let text = whole(one);
             assert_ne!(one.class, Class::Bug, "{text}");
             assert!(text.len() <= LONGEST_ERROR, "{} bytes", text.len());

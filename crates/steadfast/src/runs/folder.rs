@@ -114,11 +114,7 @@ impl RunFolder {
 
     /// SHA-256 of results, samples, report and adapters.
     fn outputs(&self) -> Result<BTreeMap<String, String>> {
-        let mut files = vec![
-            self.results(),
-            self.report(),
-            self.path.join("samples.jsonl"),
-        ];
+        let mut files = vec![self.results(), self.report(), self.samples()];
         for arm in fs::read_dir(self.path.join("arms")).into_iter().flatten() {
             let arm = arm.map_err(|cause| Error::file("read", &self.path, cause))?;
             let adapter = arm.path().join("adapter");
@@ -142,6 +138,11 @@ impl RunFolder {
     /// `results.json`.
     pub fn results(&self) -> PathBuf {
         self.path.join("results.json")
+    }
+
+    /// `samples.jsonl`.
+    pub fn samples(&self) -> PathBuf {
+        self.path.join("samples.jsonl")
     }
 
     /// `report.html`.

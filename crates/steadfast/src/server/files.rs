@@ -173,8 +173,8 @@ fn check(bytes: &[u8]) -> Read<()> {
     let Err(error) = chat::parse(bytes) else {
         return Ok(());
     };
-    let lines: Vec<String> = std::iter::once(&error)
-        .chain(&error.others)
+    let lines: Vec<String> = error
+        .each()
         .map(|mistake| match mistake.place.to_string() {
             place if place.is_empty() => mistake.message.clone(),
             place => format!("{place}: {}", mistake.message),

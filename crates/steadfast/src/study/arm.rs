@@ -94,13 +94,9 @@ struct Record {
     summary: Summary,
 }
 
-fn retains(arm: &ArmSettings) -> bool {
+/// Whether the arm needs the base's own replies.
+pub fn retains(arm: &ArmSettings) -> bool {
     arm.method.retains() || arm.hyperparameters.anchor.share > 0.0
-}
-
-/// Whether any arm needs the base's own replies.
-pub fn needs_retained(arms: &[ArmSettings]) -> bool {
-    arms.iter().any(retains)
 }
 
 /// What training the arm asks of memory.

@@ -6,7 +6,6 @@
 //! seen on development items only.
 
 use super::arm;
-use super::measuring;
 use super::workbench::{Outcome, Part, Workbench};
 use crate::evaluation::Axis;
 use crate::evaluation::measurement::{Sample, losses, metric_changes};
@@ -16,7 +15,7 @@ use crate::models::Multiple;
 use crate::reports::frontier::{
     Choice, Estimate, Frontier, Headline, Point, Rule, SCHEMA, Target, Verdict,
 };
-use crate::settings::{Extent, Role, StudySettings};
+use crate::settings::{Role, StudySettings};
 use crate::{Error, Result};
 use std::cell::OnceCell;
 use std::collections::BTreeMap;
@@ -40,12 +39,7 @@ pub fn run(
             message: format!("{}: {}", choice.rule.words(), choice.setting()),
         });
     }
-    let part = Part {
-        name: "test",
-        suites: measuring::limited(&asked.suites, None, 0)?,
-        seeds: asked.seeds.len(),
-        kept_only: settings.extent == Extent::Kept,
-    };
+    let part = Part::test(settings, asked)?;
     let mut tested: Vec<Outcome<'_>> = Vec::new();
     let mut test_before = Vec::new();
     if chosen.is_empty() {

@@ -10,11 +10,10 @@ mod finalists;
 
 use super::keeping::Keeping;
 use super::workbench::Part;
-use super::{arm, hosted, measuring};
-use crate::evaluation::items::Suite;
+use super::{arm, hosted, locate};
 use crate::events::Listener;
-use crate::models::resolve::{self, Located};
-use crate::settings::{Extent, HostedArm, StudySettings};
+use crate::models::resolve::Located;
+use crate::settings::{HostedArm, StudySettings};
 use crate::{Error, Result};
 use costs::Costs;
 pub use costs::product_rate;
@@ -177,15 +176,18 @@ pub struct HostedPlan {
 /// # Errors
 /// The base or a suite cannot be read.
 pub fn plan(settings: &StudySettings, listener: &dyn Listener) -> Result<Plan> {
-    let located = match settings.hosted.first() {
-        Some(first) if settings.arms.is_empty() => hosted::located(first),
-        _ => resolve::locate(settings.base.as_deref(), listener)?,
-    };
-    of(settings, &located, &measuring::suites(settings, 0)?)
+    let located = locate(settings, listener)?;
+    let keeping = Keeping::new(settings, &located);
+    of(settings, &located, &keeping, &Part::development(settings)?)
 }
 
-/// As [`plan`], of a base that is found and suites that are read already.
-pub(super) fn of(settings: &StudySettings, located: &Located, suites: &[Suite]) -> Result<Plan> {
+/// As [`plan`], of a base that is found, with what is kept and read already.
+pub(super) fn of(
+    settings: &StudySettings,
+    located: &Located,
+    keeping: &Keeping<'_>,
+    part: &Part,
+) -> Result<Plan> {
     let mut plan = Plan {
         base: None,
         rate: None,
@@ -206,19 +208,7 @@ pub(super) fn of(settings: &StudySettings, located: &Located, suites: &[Suite]) 
     }
     if !settings.arms.is_empty() {
         let costs = Costs::of(settings, located)?;
-        let part = Part {
-            name: "development",
-            suites: suites.to_vec(),
-            seeds: settings.seeds.len(),
-            kept_only: settings.extent != Extent::Whole,
-        };
-        here(
-            settings,
-            &costs,
-            &Keeping::new(settings, located),
-            &part,
-            &mut plan,
-        )?;
+        here(settings, &costs, keeping, part, &mut plan)?;
     }
     Ok(plan)
 }
@@ -248,7 +238,7 @@ fn here(
             to_measure += here;
             if here > 0 {
                 to_train.push((arm.name.as_str(), seed));
-                retains |= arm::needs_retained(std::slice::from_ref(arm));
+                retains |= arm::retains(arm);
                 plan.disk_bytes += costs.adapter_bytes(arm);
                 plan.memory_bytes = plan.memory_bytes.max(arm_plan.memory_bytes);
                 plan.seconds += arm_plan.seconds;

@@ -16,7 +16,7 @@ use crate::reports::card::Card;
 use crate::runs::folder::RunFolder;
 use crate::runs::kept::{Scores, Tuned};
 use crate::runs::store::Store;
-use crate::settings::{ArmSettings, StudySettings};
+use crate::settings::{ArmSettings, Extent, FinalistSettings, StudySettings};
 use crate::{Error, Result};
 use candle_core::Device;
 use std::cell::{OnceCell, RefCell};
@@ -35,6 +35,28 @@ pub struct Part {
     pub seeds: usize,
     /// Whether kept scores are all there is: nothing is trained or measured for it.
     pub kept_only: bool,
+}
+
+impl Part {
+    /// What settings are chosen on.
+    pub fn development(settings: &StudySettings) -> Result<Self> {
+        Ok(Self {
+            name: "development",
+            suites: measuring::suites(settings, 0)?,
+            seeds: settings.seeds.len(),
+            kept_only: settings.extent != Extent::Whole,
+        })
+    }
+
+    /// What the chosen are compared on.
+    pub fn test(settings: &StudySettings, asked: &FinalistSettings) -> Result<Self> {
+        Ok(Self {
+            name: "test",
+            suites: measuring::limited(&asked.suites, None, 0)?,
+            seeds: asked.seeds.len(),
+            kept_only: settings.extent == Extent::Kept,
+        })
+    }
 }
 
 /// One trained and measured arm.
@@ -119,6 +141,11 @@ impl<'a> Workbench<'a> {
         }
     }
 
+    /// The scores that the study keeps.
+    pub fn keeping(&self) -> &Keeping<'a> {
+        &self.keeping
+    }
+
     /// Who listens.
     pub fn listener(&self) -> &'a dyn Listener {
         self.listener
@@ -178,7 +205,7 @@ impl<'a> Workbench<'a> {
 
     fn train(&self, arm: &ArmSettings, seed: u64) -> Result<Trained> {
         let folder = self.folder.arm(&arm.name, seed)?;
-        let retained = if arm::needs_retained(std::slice::from_ref(arm)) {
+        let retained = if arm::retains(arm) {
             Some(self.retained()?)
         } else {
             None

@@ -418,8 +418,8 @@ mod tests {
         .unwrap();
         std::fs::write(folder.path().join("refusal.toml"), "version = 1\n").unwrap();
         let mistakes = Rubrics::read(Some(folder.path())).unwrap_err();
-        let all: Vec<String> = std::iter::once(&mistakes)
-            .chain(&mistakes.others)
+        let all: Vec<String> = mistakes
+            .each()
             .map(|one| format!("{}: {}", one.place, one.message))
             .collect();
         assert_eq!(all.len(), 4, "{all:?}");

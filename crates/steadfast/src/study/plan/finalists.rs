@@ -4,9 +4,9 @@ use super::FinalistsPlan;
 use super::costs::Costs;
 use crate::models::Multiple;
 use crate::settings::{ArmSettings, FinalistSettings, Role, StudySettings};
+use crate::study::arm;
 use crate::study::keeping::Keeping;
 use crate::study::workbench::Part;
-use crate::study::{arm, measuring};
 use crate::{Error, Result};
 
 /// Settings of one role that the rule chooses at most, and the role.
@@ -41,12 +41,7 @@ pub(super) fn plan(
     keeping: &Keeping<'_>,
     trained: &[(&str, u64)],
 ) -> Result<Planned> {
-    let part = Part {
-        name: "test",
-        suites: measuring::limited(&asked.suites, None, 0)?,
-        seeds: asked.seeds.len(),
-        kept_only: false,
-    };
+    let part = Part::test(settings, asked)?;
     let (pass, drift) = (costs.pass(&part.suites), costs.drift()?);
     let missing = |arm: &ArmSettings, seed: u64, scale: Multiple| {
         Ok::<_, Error>(keeping.find(&part, Some((arm, seed, scale)))?.is_none())
@@ -96,9 +91,7 @@ pub(super) fn plan(
     Ok(Planned {
         memory_bytes: arms.max().unwrap_or(0),
         disk_bytes: sum(|costs, arm| costs.adapter_bytes(arm)) + pass.disk_bytes(measured + base),
-        retains: training
-            .iter()
-            .any(|one| arm::needs_retained(std::slice::from_ref(one.arm))),
+        retains: training.iter().any(|one| arm::retains(one.arm)),
         plan: FinalistsPlan {
             yardsticks: counts[0],
             candidates: counts[1],
