@@ -207,7 +207,7 @@ fn last(finalists: &FinalistsPlan) -> Table {
 }
 
 fn elsewhere(arms: &[HostedPlan]) -> Table {
-    let mut table = Table::new(&["", "jobs", "tokens a job", "price", "items asked"]);
+    let mut table = Table::new(&["", "jobs", "tokens a job", "price", "asked there"]);
     for arm in arms {
         let price = match (arm.dollars, arm.provider.as_str()) {
             (Some(dollars), _) => format!("about ${dollars:.2}"),
@@ -219,7 +219,7 @@ fn elsewhere(arms: &[HostedPlan]) -> Table {
             arm.jobs.to_string(),
             format!("about {}", arm.tokens),
             price,
-            format!("{} times", arm.measured),
+            format!("{} items, {} times", arm.items, arm.measured),
         ]);
     }
     table

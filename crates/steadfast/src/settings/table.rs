@@ -326,7 +326,8 @@ impl<'r, 's> Section<'r, 's> {
             entries.collect::<Option<Vec<_>>>()
         });
         let Some(mut entries) = entries.filter(|entries| !entries.is_empty()) else {
-            self.wrong_type(key, "a list of numbers", example, value);
+            let expected = "a list of numbers and tables";
+            self.wrong_type(key, expected, example, value);
             return None;
         };
         entries.retain(|entry| match entry {

@@ -169,6 +169,8 @@ pub struct HostedPlan {
     pub max_cost: Option<f64>,
     /// How often all items are asked there: base and result of each job.
     pub measured: usize,
+    /// Items.
+    pub items: usize,
 }
 
 /// Works the plan out. Reads the base's shape and the items, and loads no weights.
@@ -203,8 +205,9 @@ pub(super) fn of(
         memory_bytes: 0,
         disk_bytes: 0,
     };
+    let items = suites.iter().map(|suite| suite.items.len()).sum();
     for arm in &settings.hosted {
-        plan.hosted.push(hosted_plan(settings, arm)?);
+        plan.hosted.push(hosted_plan(settings, arm, items)?);
     }
     if !settings.arms.is_empty() {
         let costs = Costs::of(settings, located)?;
@@ -292,7 +295,7 @@ fn here(
     Ok(())
 }
 
-fn hosted_plan(settings: &StudySettings, arm: &HostedArm) -> Result<HostedPlan> {
+fn hosted_plan(settings: &StudySettings, arm: &HostedArm, items: usize) -> Result<HostedPlan> {
     let mut all_tokens = 0;
     for &seed in &settings.seeds {
         all_tokens += hosted::trained_tokens(settings, arm, seed)?;
@@ -307,6 +310,7 @@ fn hosted_plan(settings: &StudySettings, arm: &HostedArm) -> Result<HostedPlan> 
         dollars: arm.price.map(|price| price * all_tokens as f64 / 1e6),
         max_cost: arm.max_cost,
         measured: 2 * jobs,
+        items,
     })
 }
 
@@ -345,7 +349,12 @@ impl Plan {
         }
         let jobs: usize = self.hosted.iter().map(|one| one.jobs).sum();
         if jobs > 0 {
-            parts.push(format!("{jobs} training run{} elsewhere", plural(jobs)));
+            let measured: usize = self.hosted.iter().map(|one| one.measured).sum();
+            parts.push(format!(
+                "{jobs} training run{} elsewhere, and {measured} measurements of {} items there",
+                plural(jobs),
+                self.hosted[0].items
+            ));
         }
         if let Some(measuring) = &self.measuring {
             let left = measuring.times - measuring.kept;

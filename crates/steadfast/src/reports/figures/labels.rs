@@ -9,6 +9,8 @@ pub(super) type Area = [f64; 4];
 pub(super) const NAME: f64 = 12.0;
 /// Size of a number that stands for a name.
 pub(super) const NUMBER: f64 = 11.0;
+/// Half of a point's own room: what else lies there is covered by it anyway.
+pub(super) const OWN: f64 = 7.0;
 /// Farther away a number is no longer seen to belong to its point.
 const FARTHEST: f64 = 90.0;
 
@@ -88,6 +90,24 @@ impl Room {
         Some(at)
     }
 
+    /// Whether a line between two places, the first of which is a point, meets no label and no other
+    /// point.
+    fn is_open(&self, point: (f64, f64), end: (f64, f64)) -> bool {
+        let length = (end.0 - point.0).hypot(end.1 - point.1);
+        // Steps finer than the smallest of what may lie between.
+        let steps = (length / 3.0).ceil() as usize;
+        let own = around(point, OWN);
+        (1..steps).all(|step| {
+            let share = step as f64 / steps as f64;
+            let at = (
+                point.0 + share * (end.0 - point.0),
+                point.1 + share * (end.1 - point.1),
+            );
+            let here = around(at, 0.5);
+            !apart(&here, &own) || self.taken.iter().all(|other| apart(&here, other))
+        })
+    }
+
     /// Takes the nearest free place for a number, over intervals where there is no other; the start of its
     /// baseline.
     pub fn number(&mut self, text: &str, centre: (f64, f64)) -> Option<(f64, f64)> {
@@ -105,7 +125,8 @@ impl Room {
                         centre.1 + distance * angle.sin() + 0.36 * NUMBER,
                     );
                     let area = of_text(width, NUMBER, at);
-                    if self.is_free(&area, over_lines) {
+                    let middle = (at.0 + width / 2.0, at.1 - 0.36 * NUMBER);
+                    if self.is_free(&area, over_lines) && self.is_open(centre, middle) {
                         self.taken.push(area);
                         return Some(at);
                     }

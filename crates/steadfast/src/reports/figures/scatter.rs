@@ -1,6 +1,6 @@
 //! Learning against forgetting: one point an arm, up and to the right is better.
 
-use super::labels::{NAME, NUMBER, Room, around};
+use super::labels::{NAME, NUMBER, OWN, Room, around};
 use super::{Figure, Palette, callout, heading, plain, signed, ticks};
 use crate::evaluation::Axis;
 use crate::reports::results::{FrontierPoint, Results};
@@ -164,7 +164,7 @@ pub fn frontier_panel(results: &Results, axis: Axis, palette: &Palette) -> Figur
         .iter()
         .map(|point| (x(point.x), y(point.y)))
         .collect();
-    let circles = centres.iter().map(|centre| around(*centre, 7.0));
+    let circles = centres.iter().map(|centre| around(*centre, OWN));
     let intervals = points.iter().zip(&centres).flat_map(|(point, centre)| {
         let across = point
             .x_interval
@@ -228,15 +228,16 @@ pub fn frontier_panel(results: &Results, axis: Axis, palette: &Palette) -> Figur
     }
     // A name that finds no room beside its point stands below the plot, with a number for its place.
     let mut unnamed = Vec::new();
-    for (point, centre) in points.iter().zip(&centres) {
+    for (index, (point, centre)) in points.iter().zip(&centres).enumerate() {
         match room.name(point.arm, *centre) {
             Some(at) => body.push(callout(palette, at, NAME, Anchor::Start, point.arm)),
-            None => unnamed.push((point, *centre)),
+            // Numbered among all points, so that an arm has one number in both panels.
+            None => unnamed.push((index + 1, point, *centre)),
         }
     }
     let mut lowest = bottom + 34.0;
-    for (index, (point, centre)) in unnamed.into_iter().enumerate() {
-        let number = (index + 1).to_string();
+    for (number, point, centre) in unnamed {
+        let number = number.to_string();
         if let Some(at) = room.number(&number, centre) {
             let middle = (
                 at.0 + svg::text_width(&number, NUMBER) / 2.0,
