@@ -205,7 +205,7 @@ pub(super) fn of(
         memory_bytes: 0,
         disk_bytes: 0,
     };
-    let items = suites.iter().map(|suite| suite.items.len()).sum();
+    let items = part.suites.iter().map(|suite| suite.items.len()).sum();
     for arm in &settings.hosted {
         plan.hosted.push(hosted_plan(settings, arm, items)?);
     }
