@@ -32,6 +32,7 @@ fn main() -> ExitCode {
     };
     let log = arguments.global.log_format;
     errors::explain_panics(log);
+    steadfast::conversations::template::say_with(move |error| errors::say(error, log));
     let processes = match Processes::join() {
         Ok(processes) => processes,
         Err(error) => {

@@ -7,7 +7,8 @@
 //! on disk) → [`reports`] (figures and pages). [`study`] strings them together; [`server`] lets other
 //! programs ask the result.
 //!
-//! The library prints nothing and knows no command line: it emits typed [`events`] and returns
+//! The library prints nothing (but a last line before it ends the process of a hostile template,
+//! [`conversations::template::say_with`]) and knows no command line: it emits typed [`events`] and returns
 //! typed [`error`]s.
 
 pub mod conversations;
@@ -27,5 +28,6 @@ pub mod study;
 pub mod training;
 #[cfg(any(test, fuzzing))]
 pub mod untrusted;
+pub mod usage;
 
 pub use error::{Error, Result};

@@ -5,6 +5,9 @@
 
 mod json;
 mod python;
+mod watched;
+
+pub use watched::say_with;
 
 use super::Message;
 use crate::{Error, Result};
@@ -14,7 +17,7 @@ use minijinja::{Environment, ErrorKind, UndefinedBehavior, Value};
 use serde::Serialize;
 
 /// Instructions a rendering may take; a long conversation takes some thousands. One also pays for 64
-/// bytes of text that the template makes, so that this bounds memory too: 64 MB.
+/// bytes of text that the template makes, so that this bounds memory too, but for what [`watched`] sees.
 const FUEL: u64 = 1_000_000;
 
 /// Bytes a rendering may have: some ten times the longest context of the supported models.
@@ -24,6 +27,9 @@ const LONGEST: usize = 16 << 20;
 /// print or to drop the outermost takes a call a level. Only what is used of it takes memory. Half of it
 /// suffices for what the fuel allows; with a fuzzer's counters in them, calls take several times the room.
 const STACK: usize = if cfg!(fuzzing) { 8 << 30 } else { 1 << 30 };
+
+/// That of a template without a namespace, which alone outlives a turn of a loop.
+const SMALL_STACK: usize = if cfg!(fuzzing) { 64 << 20 } else { 8 << 20 };
 
 /// A compiled Jinja chat template with its special tokens.
 #[derive(Debug)]
@@ -99,11 +105,11 @@ impl ChatTemplate {
     /// Renders turns and tools as transformers takes them: lists of objects, or none.
     fn print(&self, turns: Value, tools: Value, add_generation_prompt: bool) -> Result<String> {
         let named = |token: &Option<String>| token.as_deref().map_or(Value::UNDEFINED, Value::from);
-        let print = || {
+        let print = move || {
             let template = self.environment.get_template("chat")?;
             let context = minijinja::context! {
-                messages => turns.clone(),
-                tools => tools.clone(),
+                messages => turns,
+                tools => tools,
                 documents => (),
                 add_generation_prompt => add_generation_prompt,
                 bos_token => named(&self.bos),
@@ -114,28 +120,14 @@ impl ChatTemplate {
             String::from_utf8(output.bytes)
                 .map_err(|cause| minijinja::Error::new(ErrorKind::WriteFailure, cause.to_string()))
         };
-        self.with_room(&print)?.map_err(|cause| {
+        let stack = match self.source.contains("namespace") {
+            true => STACK,
+            false => SMALL_STACK,
+        };
+        watched::watched(stack, print)?.map_err(|cause| {
             Error::user("the chat template refuses this conversation")
                 .because(cause)
                 .hint("the model's template may want other roles or another order of turns")
-        })
-    }
-
-    /// Does the work on a large stack, where the template could need one: only a namespace outlives a
-    /// turn of a loop.
-    fn with_room<T: Send>(&self, work: &(impl Fn() -> T + Sync)) -> Result<T> {
-        if !self.source.contains("namespace") {
-            return Ok(work());
-        }
-        std::thread::scope(|scope| {
-            let builder = std::thread::Builder::new().stack_size(STACK);
-            let thread = builder.spawn_scoped(scope, work).map_err(|cause| {
-                Error::outside("there is no room to render the chat template")
-                    .because(cause)
-                    .hint("raise the limit of virtual memory (ulimit -v), or end other programs")
-            })?;
-            let outcome = thread.join();
-            Ok(outcome.unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
         })
     }
 }

@@ -19,7 +19,7 @@ use crate::runs::atomic;
 use crate::settings::{ArmSettings, MethodName, Subspace, TrainingDevice};
 use crate::training::engine::Engine;
 use crate::training::train::{Anchor, Anchors, Summary, Task, train as run_loop};
-use crate::{Error, Result};
+use crate::{Error, Result, usage};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
@@ -212,7 +212,7 @@ fn write(work: &Work<'_>, method: &dyn Method, summary: Summary, run: String) ->
         tokens: summary.tokens,
         steps: summary.steps as u64,
         tokens_per_second: summary.tokens as f64 / summary.seconds.max(f64::MIN_POSITIVE),
-        peak_memory_bytes: peak_memory_bytes(),
+        peak_memory_bytes: usage::peak_memory().unwrap_or(0),
         seconds: summary.seconds,
     };
     let record = Record {
@@ -383,15 +383,4 @@ fn anchors(work: &Work<'_>) -> Result<Anchors> {
         share: own.share,
         weight: own.weight,
     })
-}
-
-/// Peak resident memory of this process; 0 where the system does not tell.
-fn peak_memory_bytes() -> u64 {
-    std::fs::read_to_string("/proc/self/status")
-        .ok()
-        .and_then(|status| {
-            let line = status.lines().find(|line| line.starts_with("VmHWM:"))?;
-            line.split_whitespace().nth(1)?.parse::<u64>().ok()
-        })
-        .map_or(0, |kibibytes| kibibytes * 1024)
 }

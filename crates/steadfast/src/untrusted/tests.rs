@@ -88,18 +88,22 @@ fn changed_seeds_do_no_harm(targets: &[&str]) {
                 let mut changed = bytes.clone();
                 for _ in 0..chance.random_range(1..4) {
                     let at = chance.random_range(0..changed.len());
-                    changed[at] = match chance.random_range(0..4) {
-                        0 => changed[at] ^ (1 << chance.random_range(0..8)),
-                        1 => u8::MAX,
-                        2 => 0,
-                        _ => chance.random(),
-                    };
+                    changed[at] = another(changed[at], &mut chance);
                 }
                 check(format!("change {number}"), &changed);
             }
         }
     }
     assert!(found.is_empty(), "{}", found.join("\n"));
+}
+
+fn another(byte: u8, chance: &mut ChaCha8Rng) -> u8 {
+    match chance.random_range(0..4) {
+        0 => byte ^ (1 << chance.random_range(0..8)),
+        1 => u8::MAX,
+        2 => 0,
+        _ => chance.random(),
+    }
 }
 
 const FILES: [&str; 7] = [
@@ -137,4 +141,61 @@ fn changed_models_do_no_harm() {
 #[test]
 fn changed_texts_do_no_harm() {
     changed_seeds_do_no_harm(&TEXTS);
+}
+
+/// Inputs drawn from the seeds for as long as `STEADFAST_FUZZ_SECONDS` says, from the number
+/// `STEADFAST_FUZZ_SEED`: what `.ci/run` has in place of a fuzzer that is guided by what it reaches.
+#[test]
+fn random_inputs_do_no_harm() {
+    let asked = |name| std::env::var(name).map_or(0, |value| value.parse().expect("a number"));
+    let seconds = asked("STEADFAST_FUZZ_SECONDS");
+    let share = Duration::from_secs(seconds) / TARGETS.len() as u32;
+    let mut found = Vec::new();
+    for (place, (target, _)) in TARGETS.iter().enumerate() {
+        let mut seeds = seeds(target);
+        seeds.retain(|(name, bytes)| {
+            (1..=64 << 10).contains(&bytes.len()) && !name.starts_with("any-deep")
+        });
+        let mut chance = ChaCha8Rng::seed_from_u64(asked("STEADFAST_FUZZ_SEED"));
+        chance.set_stream(place as u64);
+        let (began, mut tried) = (Instant::now(), 0);
+        while began.elapsed() < share {
+            let mut draw = || &seeds[chance.random_range(0..seeds.len())].1;
+            let (one, other) = (draw(), draw());
+            let input = bred(one, other, &mut chance);
+            if let Some(trouble) = trouble(target, &input, None) {
+                let path = std::env::temp_dir().join(format!("steadfast-{target}-{tried}"));
+                std::fs::write(&path, &input).expect("room for an input");
+                found.push(format!("{target}, kept as {}: {trouble}", path.display()));
+            }
+            tried += 1;
+        }
+        println!("{target}: {tried} inputs");
+    }
+    assert!(found.is_empty(), "{}", found.join("\n"));
+}
+
+/// One seed with some of its parts left out, repeated, changed, or taken from another.
+fn bred(one: &[u8], other: &[u8], chance: &mut ChaCha8Rng) -> Vec<u8> {
+    let mut bred = one.to_vec();
+    for _ in 0..chance.random_range(1..6) {
+        let mut part = |of: &[u8]| {
+            let start = chance.random_range(0..=of.len());
+            let longest = (of.len() - start).min(64);
+            start..start + chance.random_range(0..=longest)
+        };
+        let (here, there) = (part(&bred), part(other));
+        match chance.random_range(0..5) {
+            0 => drop(bred.drain(here)),
+            1 => {
+                let again = bred[here.clone()].to_vec();
+                bred.splice(here.end..here.end, again);
+            }
+            2 => drop(bred.splice(here, other[there].iter().copied())),
+            3 => drop(bred.splice(here.start..here.start, other[there].iter().copied())),
+            _ if here.start < bred.len() => bred[here.start] = another(bred[here.start], chance),
+            _ => {}
+        }
+    }
+    bred
 }

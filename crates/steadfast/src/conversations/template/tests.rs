@@ -61,6 +61,8 @@ fn a_template_that_does_not_end_is_stopped() {
     assert!(refusal(recursion).contains("recursion"));
     let twice = "{% macro two(n) %}{{ two(n + 1) if n < 80 }}{{ two(n + 1) if n < 80 }}{% endmacro %}{{ two(0) }}";
     refusal(twice);
+    let doubled = "{% macro again(x) %}{{ again(x + x) }}{% endmacro %}{{ again([1]) }}";
+    assert!(refusal(doubled).contains("recursion"));
 }
 
 #[test]
@@ -119,4 +121,51 @@ fn generation_marks_print_nothing() {
             "{source:?}"
         );
     }
+}
+
+/// Templates that grow without paying fuel for it.
+#[cfg(target_os = "linux")]
+const GROWING: [&str; 2] = [
+    "{% set ns = namespace(x=[1]) %}{% for i in range(60) %}{% set ns.x = ns.x + ns.x %}{% endfor %}",
+    "{% set ns = namespace(x='a') %}{% for i in range(60) %}{% set ns.x = ns, 'a' ~ ns.x %}{% endfor %}",
+];
+
+/// It takes the process with it, so that each has one of its own: this test's program, asked for
+/// `renders_what_it_is_given` alone.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_template_that_grows_unasked_is_ended() {
+    for source in GROWING {
+        let mut child = std::process::Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "--ignored", "--nocapture"])
+            .arg("conversations::template::tests::renders_what_it_is_given")
+            .env("STEADFAST_TEMPLATE", source)
+            .stderr(std::process::Stdio::piped())
+            .stdout(std::process::Stdio::null())
+            .spawn()
+            .unwrap();
+        let status = format!("/proc/{}/status", child.id());
+        let mut peak = 0;
+        while child.try_wait().unwrap().is_none() {
+            let memory = std::fs::read_to_string(&status).unwrap_or_default();
+            let line = memory.lines().find(|line| line.starts_with("VmHWM:"));
+            let number = line.and_then(|line| line.split_whitespace().nth(1));
+            peak = peak.max(number.map_or(0, |number| number.parse().unwrap()));
+            std::thread::sleep(std::time::Duration::from_millis(5));
+        }
+        let ended = child.wait_with_output().unwrap();
+        let said = String::from_utf8_lossy(&ended.stderr);
+        println!("{source}: {peak} kB, {said}");
+        assert_eq!(ended.status.code(), Some(1), "{source}: {said}");
+        assert!(said.contains("takes more memory"), "{source}: {said}");
+        assert!(peak < 6 << 20, "{source}: {peak} kB");
+    }
+}
+
+#[test]
+#[ignore = "a part of a_template_that_grows_unasked_is_ended"]
+fn renders_what_it_is_given() {
+    let source = std::env::var("STEADFAST_TEMPLATE").unwrap();
+    let template = ChatTemplate::new(&source, None, None).unwrap();
+    println!("{:?}", template.render(&hello(), false));
 }
