@@ -22,6 +22,10 @@ pub struct Arguments {
     /// Conversations to learn from: chat JSON Lines or a public dialogue file
     #[arg(long, value_name = "FILE", required = true)]
     data: Vec<PathBuf>,
+    /// With a method that retains: conversations in which the base's replies should stay as they are,
+    /// beside general and safety prompts
+    #[arg(long, value_name = "FILE")]
+    retain: Vec<PathBuf>,
     /// The base: a folder, a GGUF file or a Hub id [default: SmolLM2-135M-Instruct]
     #[arg(long, value_name = "M")]
     base: Option<String>,
@@ -75,6 +79,7 @@ pub fn run(arguments: Arguments, global: Global, group: &dyn Group) -> Result<()
     let settings = TuneSettings::new(TuneFlags {
         base: arguments.base,
         data: arguments.data,
+        retain: arguments.retain,
         method: arguments.method,
         steps: arguments.steps,
         epochs: arguments.epochs,

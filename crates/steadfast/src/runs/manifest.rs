@@ -124,6 +124,7 @@ pub fn inputs(settings: &StudySettings) -> Result<BTreeMap<String, String>> {
     if let crate::settings::DataSource::Files(files) = &settings.data.source {
         paths.extend(files.iter().map(PathBuf::as_path));
     }
+    paths.extend(settings.retain.paths.iter().map(PathBuf::as_path));
     paths.extend(
         settings
             .suites

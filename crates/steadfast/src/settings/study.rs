@@ -81,10 +81,14 @@ pub struct GenerationSettings {
     pub batch: usize,
 }
 
-/// The text whose behaviour should stay: the base's own replies to general and safety prompts.
+/// The text whose behaviour should stay: the base's own replies to general and safety prompts, and to
+/// turns of the user's own conversations.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct RetainSettings {
-    /// Prompts answered by the base.
+    /// Conversations in which the base's replies should stay as well, as of a domain learnt before.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub paths: Vec<PathBuf>,
+    /// Prompts answered by the base; of the conversations as many turns again.
     pub prompts: usize,
     /// Tokens that the moments are made from.
     pub tokens: usize,
@@ -96,6 +100,7 @@ impl RetainSettings {
     /// As a preset has it.
     pub fn of(scale: &Scale) -> Self {
         Self {
+            paths: Vec::new(),
             prompts: scale.retain_prompts,
             tokens: scale.retain_tokens,
             reply_tokens: scale.reply_tokens,

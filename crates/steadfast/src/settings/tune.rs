@@ -41,6 +41,8 @@ pub struct TuneFlags {
     pub base: Option<String>,
     /// `--data`, once or more.
     pub data: Vec<PathBuf>,
+    /// `--retain`, as often as wanted.
+    pub retain: Vec<PathBuf>,
     /// `--method`
     pub method: Option<String>,
     /// `--steps`
@@ -74,12 +76,14 @@ impl TuneSettings {
         let mut mistake = |field: &str, message: String, hint: String| {
             mistakes.push(Error::user(message).field(field).hint(hint));
         };
-        for path in flags.data.iter().filter(|path| !path.exists()) {
-            mistake(
-                "--data",
-                format!("there is no file `{}`", path.display()),
-                "give a JSON Lines file of conversations".to_owned(),
-            );
+        for (flag, paths) in [("--data", &flags.data), ("--retain", &flags.retain)] {
+            for path in paths.iter().filter(|path| !path.exists()) {
+                mistake(
+                    flag,
+                    format!("there is no file `{}`", path.display()),
+                    "give a JSON Lines file of conversations".to_owned(),
+                );
+            }
         }
         let word = flags.method.as_deref().unwrap_or("lora");
         let method = MethodName::named(word).unwrap_or_else(|| {
@@ -90,6 +94,13 @@ impl TuneSettings {
             );
             MethodName::Lora
         });
+        if !flags.retain.is_empty() && !method.retains() {
+            mistake(
+                "--retain",
+                format!("method `{}` retains nothing", method.name()),
+                "remove it, or use --method null-space".to_owned(),
+            );
+        }
         if method.moves_whole_weights() {
             for (flag, given) in [
                 ("--rank", flags.rank.is_some()),
@@ -193,7 +204,10 @@ impl TuneSettings {
                 scales: vec![Multiple::WHOLE],
             },
             seed: flags.seed.unwrap_or(0),
-            retain: RetainSettings::of(&Preset::Quick.scale()),
+            retain: RetainSettings {
+                paths: flags.retain,
+                ..RetainSettings::of(&Preset::Quick.scale())
+            },
             output: flags
                 .output
                 .unwrap_or_else(|| PathBuf::from(format!("adapters/{}", method.name()))),

@@ -8,7 +8,7 @@ use crate::models::LanguageModel;
 use crate::settings::{DataSettings, DataSource};
 use crate::{Error, Result};
 use std::io::{BufRead, BufReader};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Most conversations held out: the validation loss is taken many times.
 const MOST_VALIDATION: usize = 24;
@@ -34,13 +34,7 @@ pub fn digest(settings: &DataSettings, seed: u64) -> Result<String> {
 fn conversations(settings: &DataSettings, seed: u64) -> Result<Vec<Conversation>> {
     let mut conversations = match &settings.source {
         DataSource::Simulator { conversations } => booking_conversations(seed, *conversations),
-        DataSource::Files(paths) => {
-            let mut all = Vec::new();
-            for path in paths {
-                all.extend(read_file(path)?);
-            }
-            all
-        }
+        DataSource::Files(paths) => read_files(paths)?,
     };
     if let Some(limit) = settings.limit {
         conversations.truncate(limit);
@@ -92,6 +86,15 @@ pub fn read(settings: &DataSettings, base: &LanguageModel, seed: u64) -> Result<
         training: examples,
         validation,
     })
+}
+
+/// All conversations of the files.
+pub fn read_files(paths: &[PathBuf]) -> Result<Vec<Conversation>> {
+    let mut all = Vec::new();
+    for path in paths {
+        all.extend(read_file(path)?);
+    }
+    Ok(all)
 }
 
 /// Chat JSON Lines, or a public dialogue file, told apart by the first line's fields.

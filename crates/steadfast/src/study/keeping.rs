@@ -3,6 +3,7 @@
 use super::arm;
 use super::data;
 use super::measuring;
+use super::replies;
 use super::workbench::Part;
 use crate::digest;
 use crate::evaluation::measurement::Sample;
@@ -77,9 +78,13 @@ impl<'a> Keeping<'a> {
     fn key(&self, part: &Part, whose: Whose<'_>) -> Result<String> {
         let tuned = whose
             .map(|(arm, seed, scale)| {
+                let mut retained = prompts(suites::retain_prompts()?);
+                for prompt in replies::own_prompts(&self.settings.retain)? {
+                    retained.extend(prompt.into_iter().map(|turn| turn.content));
+                }
                 let retained = (
                     &self.settings.retain,
-                    prompts(suites::retain_prompts()?),
+                    retained,
                     prompts(suites::drift_prompts()?),
                 );
                 Ok::<_, Error>((

@@ -1,17 +1,19 @@
 //! The base's own replies: what `null-space` retains, and what drift is measured on.
 //!
 //! No outside text is needed: what the base says to general and safety prompts *is* the behaviour
-//! to keep. Retain prompts and drift prompts are disjoint sets.
+//! to keep, and so is what it says in conversations of a domain that it has learnt before. Retain prompts
+//! and drift prompts are disjoint sets.
 
+use super::data;
 use super::measuring::BATCH;
-use crate::Result;
-use crate::conversations::{Message, Role, tokens};
+use crate::conversations::{Conversation, Message, Role, tokens};
 use crate::evaluation::suites::{self, RetainPrompt};
 use crate::events::{Event, Listener};
 use crate::models::generate::{GenerateOptions, generate};
 use crate::models::{Adapter, LanguageModel, likelihood};
 use crate::runs::store::Store;
 use crate::settings::RetainSettings;
+use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
 
 /// One prompt and the base's reply to it, as tokens.
@@ -23,11 +25,15 @@ pub struct OwnReply {
     pub reply: Vec<u32>,
 }
 
-/// Replies of the base to `prompts`, written once and kept in the store. Empty replies are left out.
+/// The turns that a reply answers.
+pub type Prompt = Vec<Message>;
+
+/// Replies of the base to `prompts`, written once and kept in the store. Empty replies are left out, and
+/// prompts that leave no room for one.
 pub fn own_replies(
     model: &LanguageModel,
     purpose: &str,
-    prompts: &[String],
+    prompts: &[Prompt],
     options: &GenerateOptions,
     store: &Store,
     listener: &dyn Listener,
@@ -47,10 +53,11 @@ pub fn own_replies(
             total: prompts.len() as u64,
             unit: "replies",
         });
-        let rendered: Vec<Vec<u32>> = prompts
+        let mut rendered = prompts
             .iter()
-            .map(|prompt| tokens::prompt(model, &[Message::new(Role::User, prompt.as_str())]))
-            .collect::<Result<_>>()?;
+            .map(|prompt| tokens::prompt(model, prompt))
+            .collect::<Result<Vec<Vec<u32>>>>()?;
+        rendered.retain(|prompt| prompt.len() + options.max_tokens <= model.config.context);
         let replies = generate(model, None, &rendered, options, &mut |done| {
             listener.on(Event::StageAdvanced { done: done as u64 });
         })?;
@@ -76,7 +83,7 @@ pub fn own_replies(
 }
 
 /// Prompts of a shipped set, safety and general ones in turn, so that a small number has both.
-fn mixed(prompts: Vec<RetainPrompt>, count: usize) -> Vec<String> {
+fn mixed(prompts: Vec<RetainPrompt>, count: usize) -> Vec<Prompt> {
     let (safety, general): (Vec<_>, Vec<_>) = prompts.into_iter().partition(|prompt| prompt.safety);
     let (mut safety, mut general) = (safety.into_iter(), general.into_iter());
     let mut mixed = Vec::new();
@@ -89,16 +96,60 @@ fn mixed(prompts: Vec<RetainPrompt>, count: usize) -> Vec<String> {
         }
     }
     mixed.truncate(count);
-    mixed.into_iter().map(|prompt| prompt.prompt).collect()
+    mixed
+        .into_iter()
+        .map(|prompt| vec![Message::new(Role::User, prompt.prompt)])
+        .collect()
+}
+
+/// Of at most `count` conversations, spread over all, what comes before one of the assistant's turns: of
+/// the first before its first, of the next before its second, and so on round.
+fn turns(conversations: &[Conversation], count: usize) -> Vec<Prompt> {
+    let count = count.min(conversations.len());
+    let chosen = (0..count).map(|place| &conversations[place * conversations.len() / count]);
+    let mut prompts = Vec::new();
+    for (place, Conversation { messages }) in chosen.enumerate() {
+        let answered: Vec<usize> = (1..messages.len())
+            .filter(|&turn| messages[turn].role == Role::Assistant)
+            .collect();
+        if !answered.is_empty() {
+            prompts.push(messages[..answered[place % answered.len()]].to_vec());
+        }
+    }
+    prompts
 }
 
 /// The prompts whose replies are retained.
-pub fn retained_prompts(settings: &RetainSettings) -> Result<Vec<String>> {
-    Ok(mixed(suites::retain_prompts()?, settings.prompts))
+pub fn retained_prompts(settings: &RetainSettings) -> Result<Vec<Prompt>> {
+    let mut general = mixed(suites::retain_prompts()?, settings.prompts).into_iter();
+    let mut own = own_prompts(settings)?.into_iter();
+    // In turn, since moments may be made from the first of them only.
+    let mut prompts = Vec::new();
+    loop {
+        let before = prompts.len();
+        prompts.extend(general.next());
+        prompts.extend(own.next());
+        if prompts.len() == before {
+            return Ok(prompts);
+        }
+    }
+}
+
+/// Those of them that come from the user's own conversations.
+pub fn own_prompts(settings: &RetainSettings) -> Result<Vec<Prompt>> {
+    let prompts = turns(&data::read_files(&settings.paths)?, settings.prompts);
+    if prompts.is_empty() && !settings.paths.is_empty() {
+        return Err(
+            Error::user("the assistant answers in none of the conversations to retain")
+                .at(&settings.paths[0])
+                .hint("give conversations in which an assistant's turn follows another"),
+        );
+    }
+    Ok(prompts)
 }
 
 /// Those whose replies drift is measured on.
-pub fn drift_prompts(settings: &RetainSettings) -> Result<Vec<String>> {
+pub fn drift_prompts(settings: &RetainSettings) -> Result<Vec<Prompt>> {
     Ok(mixed(
         suites::drift_prompts()?,
         settings.prompts.clamp(4, 64),
@@ -175,4 +226,80 @@ pub fn drift(
             .sum();
         Ok(sum / tokens.max(1) as f64)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::settings::Preset;
+    use proptest::prelude::*;
+    use std::io::Write;
+
+    fn conversation(turns: usize) -> Conversation {
+        let message = |turn: usize| {
+            let role = [Role::User, Role::Assistant][turn % 2];
+            Message::new(role, format!("turn {turn}"))
+        };
+        Conversation {
+            messages: (0..turns).map(message).collect(),
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_asked_ends_before_a_turn_of_the_assistants(
+            lengths in prop::collection::vec(0_usize..9, 0..20),
+            count in 0_usize..30,
+        ) {
+            let conversations: Vec<_> = lengths.iter().copied().map(conversation).collect();
+            let prompts = turns(&conversations, count);
+            prop_assert!(prompts.len() <= count.min(conversations.len()));
+            for prompt in &prompts {
+                prop_assert_eq!(prompt.last().map(|turn| turn.role), Some(Role::User));
+                let begins = |one: &Conversation| {
+                    one.messages.starts_with(prompt) && one.messages.len() > prompt.len()
+                };
+                prop_assert!(conversations.iter().any(begins));
+            }
+            let answered = lengths.iter().filter(|&&length| length >= 2).count();
+            prop_assert!(count < conversations.len() || prompts.len() == answered);
+        }
+    }
+
+    fn retain(paths: Vec<std::path::PathBuf>) -> RetainSettings {
+        RetainSettings {
+            paths,
+            prompts: 4,
+            ..RetainSettings::of(&Preset::Quick.scale())
+        }
+    }
+
+    #[test]
+    fn own_conversations_stand_between_the_general_prompts() {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        for _ in 0..9 {
+            let line = serde_json::to_string(&conversation(4)).unwrap();
+            writeln!(file, "{line}").unwrap();
+        }
+        let general = retained_prompts(&retain(Vec::new())).unwrap();
+        let both = retained_prompts(&retain(vec![file.path().to_owned()])).unwrap();
+        assert_eq!((general.len(), both.len()), (4, 8));
+        let (even, odd): (Vec<_>, Vec<_>) = both
+            .into_iter()
+            .enumerate()
+            .partition(|(place, _)| place % 2 == 0);
+        let even: Vec<_> = even.into_iter().map(|(_, prompt)| prompt).collect();
+        assert_eq!(even, general);
+        let lengths: Vec<usize> = odd.iter().map(|(_, prompt)| prompt.len()).collect();
+        assert_eq!(lengths, [1, 3, 1, 3]);
+    }
+
+    #[test]
+    fn conversations_that_ask_nothing_are_refused() {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        let opened = r#"{"messages":[{"role":"assistant","content":"Hello."}]}"#;
+        writeln!(file, "{opened}").unwrap();
+        let refused = retained_prompts(&retain(vec![file.path().to_owned()])).unwrap_err();
+        assert!(refused.hint.is_some(), "{refused}");
+    }
 }

@@ -104,6 +104,11 @@ pub(super) fn generation(root: &Section<'_, '_>, scale: &Scale) -> GenerationSet
 pub(super) fn retain(root: &Section<'_, '_>, scale: &Scale) -> RetainSettings {
     let mut settings = RetainSettings::of(scale);
     if let Some(section) = root.section("retain") {
+        let paths = section.texts("paths").unwrap_or_default();
+        for path in &paths {
+            check_exists(&section, "paths", path);
+        }
+        settings.paths = paths.into_iter().map(PathBuf::from).collect();
         set(&mut settings.prompts, section.size("prompts", 2));
         set(&mut settings.tokens, section.size("tokens", 256));
         set(&mut settings.reply_tokens, section.size("reply_tokens", 1));

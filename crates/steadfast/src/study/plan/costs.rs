@@ -7,7 +7,10 @@ use crate::models::memory::Sizes;
 use crate::models::resolve::Located;
 use crate::models::weights;
 use crate::settings::{ArmSettings, DataSource, Length, StudySettings};
-use crate::study::{arm, replies};
+use crate::study::{
+    arm,
+    replies::{self, Prompt},
+};
 use crate::{Error, Result};
 use candle_core::{DType, Device, Tensor};
 use std::time::Instant;
@@ -159,8 +162,9 @@ impl<'a> Costs<'a> {
     }
 
     /// How many prompts, their tokens, and those of the longest replies.
-    fn replies(&self, prompts: &[String]) -> (usize, f64, f64) {
-        let characters: usize = prompts.iter().map(String::len).sum();
+    fn replies(&self, prompts: &[Prompt]) -> (usize, f64, f64) {
+        let turns = prompts.iter().flatten();
+        let characters: usize = turns.map(|turn| turn.content.len()).sum();
         let written = prompts.len() * self.settings.retain.reply_tokens;
         (
             prompts.len(),
