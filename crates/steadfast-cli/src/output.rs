@@ -36,7 +36,7 @@ pub fn change(change: &Change, decimals: usize) -> Vec<String> {
         format!("{:.decimals$}", change.after),
         format!("{:+.decimals$}", change.net_change),
         format!("{low:+.decimals$} … {high:+.decimals$}"),
-        format!("{:.3}", change.p),
+        change.probability(),
         change.n.to_string(),
     ]
 }

@@ -19,6 +19,7 @@ use crate::evaluation::hosted::HostedSubject;
 use crate::evaluation::items::Suite;
 use crate::evaluation::judge::Session;
 use crate::evaluation::measurement::{Measurement, Sample};
+use crate::evaluation::scorers::learnt::LearntTalk;
 use crate::evaluation::shared::SharedSubject;
 use crate::evaluation::subject::LocalSubject;
 use crate::events::{Event, Listener};
@@ -130,6 +131,11 @@ fn run_over(
         .map(|judge| Session::open(judge, Some(located), listener))
         .transpose()?;
     let part = Part::development(settings)?;
+    bench.keeping().check(&part, &settings.seeds)?;
+    if let Some(asked) = &settings.finalists {
+        let test = Part::test(settings, asked)?;
+        bench.keeping().check(&test, &asked.seeds)?;
+    }
     if settings.extent != Extent::Kept {
         let command = settings.command.strip_prefix("steadfast study");
         let shown = command.map(|rest| format!("steadfast plan{rest}"));
@@ -173,7 +179,7 @@ fn run_over(
     let store = Store::new(folder.path().join("store"));
     for one in begun {
         let max_tokens = settings.generation.max_tokens;
-        let outcome = one.finish(&part.suites, max_tokens, &store, listener)?;
+        let outcome = one.finish(&part.suites, max_tokens, &store, bench.learnt()?, listener)?;
         let base = format!("base of {}", outcome.name);
         assemble::announce(&base, &outcome.before, listener);
         assemble::announce(&outcome.name, &outcome.after, listener);
@@ -276,6 +282,14 @@ pub fn tune(
         std::fs::create_dir_all(&settings.output)
             .map_err(|cause| Error::file("create", &settings.output, cause))?;
         _held = Some(folder::hold(&settings.output, "--output")?);
+        if !settings.resume && arm::is_finished(&settings.output) {
+            return Err(
+                Error::user("an adapter was trained into this folder before")
+                    .at(&settings.output)
+                    .field("--output")
+                    .hint("name another folder; --resume keeps what is there and goes on with it"),
+            );
+        }
         Ok(())
     })?;
     let conversations = data::read(&settings.data, &base, settings.seed)?;
@@ -337,6 +351,7 @@ pub fn measure(
     group: &dyn Group,
     listener: &dyn Listener,
 ) -> Result<Measurement> {
+    let learnt = LearntTalk::of(&data::read_files(&settings.data)?);
     if let Some((provider, model)) = settings.model.as_deref().and_then(Name::of_model) {
         if !group.alone() {
             return Err(
@@ -344,7 +359,7 @@ pub fn measure(
                     .hint("run measure without mpirun"),
             );
         }
-        return measure_hosted(settings, provider, model, listener);
+        return measure_hosted(settings, provider, model, &learnt, listener);
     }
     let suites = measuring::limited(&settings.suites, settings.limit, settings.seed)?;
     let adapter = settings.adapter.as_deref().map(Adapter::read).transpose()?;
@@ -365,7 +380,8 @@ pub fn measure(
         subject: &subject,
         group,
     };
-    let samples = measuring::fresh(&shared, &suites, settings.max_tokens, listener)?;
+    let mut samples = measuring::fresh(&shared, &suites, settings.max_tokens, listener)?;
+    learnt.mark(&mut samples);
     let named = settings
         .adapter
         .as_ref()
@@ -391,6 +407,7 @@ fn measure_hosted(
     settings: &MeasureSettings,
     provider: Name,
     model: &str,
+    learnt: &LearntTalk,
     listener: &dyn Listener,
 ) -> Result<Measurement> {
     let suites = measuring::limited(&settings.suites, settings.limit, settings.seed)?;
@@ -418,7 +435,8 @@ fn measure_hosted(
             message: hosted::lacking(offered),
         });
     }
-    let samples = measuring::fresh(&subject, &suites, settings.max_tokens, listener)?;
+    let mut samples = measuring::fresh(&subject, &suites, settings.max_tokens, listener)?;
+    learnt.mark(&mut samples);
     let name = format!("{}:{model}", provider.name());
     measurement(
         settings,

@@ -83,7 +83,7 @@ fn measurements_are_read() {
 /// The published scores are their own samples.
 #[test]
 fn kept_scores_are_read() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/results/frontier-short");
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/results/frontier");
     let kept = Kept::new(&folder);
     let mut found = 0;
     for part in fs::read_dir(&folder).expect("published scores") {

@@ -16,7 +16,8 @@ use steadfast::{Error, Result};
 #[derive(Args, Debug)]
 #[command(
     after_help = "Example:\n  steadfast gate before.json after.json --max-loss safety=2 --max-loss knowledge=3\n\n\
-        Exits with 4 if an axis lost more points than allowed."
+        Exits with 4 if an axis lost more points than allowed. What was measured decides, and not its \
+        interval: with few items a loss can go unseen."
 )]
 pub struct Arguments {
     /// What `measure --json` printed before

@@ -25,6 +25,9 @@ pub struct Arguments {
     /// A PEFT LoRA folder on top of the model
     #[arg(long, value_name = "DIR")]
     adapter: Option<PathBuf>,
+    /// Conversations that the model was trained on: replies that repeat their lines count as domain leakage
+    #[arg(long, value_name = "FILE")]
+    data: Vec<PathBuf>,
     /// A shipped suite, or one read from a path; repeat for more [default: all shipped]
     #[arg(long = "suite", value_name = "NAME[=PATH]")]
     suites: Vec<String>,
@@ -46,6 +49,7 @@ pub fn run(arguments: Arguments, global: Global, group: &dyn Group) -> Result<()
     let settings = MeasureSettings::new(MeasureFlags {
         model: arguments.model,
         adapter: arguments.adapter,
+        data: arguments.data,
         suites: arguments.suites,
         limit: arguments.limit,
         max_tokens: arguments.max_tokens,

@@ -187,6 +187,9 @@ pub fn crossed(seeds: &[Vec<Vec<Observation>>], random_seed: u64) -> Spread {
     }
 }
 
+/// One-sided.
+const ALPHA: f64 = 0.025;
+
 /// Upper 97.5% bound of the mean loss, one-sided. One more loss never lowers it.
 ///
 /// For losses of 0 or 1 of independent items the bound is exact (Clopper–Pearson) at every count;
@@ -194,7 +197,6 @@ pub fn crossed(seeds: &[Vec<Vec<Observation>>], random_seed: u64) -> Spread {
 /// no width where nothing was lost, and so never less than the exact bound of as many clusters
 /// without a loss.
 pub fn upper_bound(losses: &[Observation], seed: u64) -> f64 {
-    const ALPHA: f64 = 0.025;
     let total = clusters(losses).len();
     if total == 0 {
         return 1.0;
@@ -207,6 +209,41 @@ pub fn upper_bound(losses: &[Observation], seed: u64) -> f64 {
         return clopper_pearson_upper(lost as u64, total as u64, ALPHA);
     }
     interval(losses, seed)[1].max(clopper_pearson_upper(0, total as u64, ALPHA))
+}
+
+/// [`upper_bound`] for strata that count alike, however many items each has.
+pub fn stratified_upper_bound(strata: &[Vec<Observation>], seed: u64) -> f64 {
+    let sizes: Vec<usize> = strata.iter().map(|one| clusters(one).len()).collect();
+    match strata {
+        [one] => upper_bound(one, seed),
+        _ => stratified_interval(strata, seed)[1].max(unseen(&sizes)),
+    }
+}
+
+/// The largest mean of the strata's losses at which seeing none in so many clusters of each has
+/// probability ≥ 0.025: the loss hides where few items look for it. With one stratum, or with several of
+/// one size, it is 1 − 0.025^(1/n) of all n clusters.
+///
+/// With losses pᵢ the probability is Π (1 − pᵢ)^nᵢ. Their sum is largest, for a given product, where
+/// (1 − pᵢ)/nᵢ is one number for all pᵢ > 0, which are those of the smallest strata.
+fn unseen(sizes: &[usize]) -> f64 {
+    let mut sizes: Vec<f64> = sizes.iter().map(|&size| size as f64).collect();
+    sizes.sort_by(f64::total_cmp);
+    if sizes.first().is_none_or(|&size| size == 0.0) {
+        return 1.0;
+    }
+    let (mut all, mut weighted, mut level) = (0.0, 0.0, f64::INFINITY);
+    for size in &sizes {
+        // Of the logarithm of 1/λ, λ = (1 − pᵢ)/nᵢ; a larger stratum would lose less than nothing.
+        if size.ln() >= level {
+            break;
+        }
+        all += size;
+        weighted += size * size.ln();
+        level = (weighted - ALPHA.ln()) / all;
+    }
+    let loss = |size: &f64| 1.0 - (size.ln() - level).exp().min(1.0);
+    sizes.iter().map(loss).sum::<f64>() / sizes.len() as f64
 }
 
 /// The largest share p for which seeing at most `hits` of `total` has probability ≥ `alpha`.
@@ -436,6 +473,31 @@ mod tests {
     fn nothing_lost_still_has_a_bound() {
         let bound = upper_bound(&alone(&[0.0; 100]), 0);
         assert!((bound - (1.0 - 0.025f64.powf(0.01))).abs() < 1e-9);
+    }
+
+    #[test]
+    fn a_loss_may_hide_in_the_smallest_stratum() {
+        let pooled = |total: f64| 1.0 - ALPHA.powf(1.0 / total);
+        assert!((unseen(&[100]) - pooled(100.0)).abs() < 1e-12);
+        assert!((unseen(&[40, 40, 40]) - pooled(120.0)).abs() < 1e-12);
+        let strata = [alone(&[0.0; 45]), alone(&[0.0; 17]), alone(&[0.0; 26])];
+        let bound = stratified_upper_bound(&strata, 0);
+        // All of it in the stratum of 17 is one way to hide.
+        assert!(bound >= pooled(17.0) / 3.0, "{bound}");
+        // Nor does any other way beat it.
+        let grid = || (0..=60).map(|step| f64::from(step) / 100.0);
+        for (first, second) in grid().flat_map(|one| grid().map(move |other| (one, other))) {
+            let left = ALPHA / ((1.0 - first).powi(17) * (1.0 - second).powi(26));
+            if left <= 1.0 {
+                let third = 1.0 - left.powf(1.0 / 45.0);
+                assert!(
+                    bound >= (first + second + third) / 3.0 - 1e-9,
+                    "{first} {second}"
+                );
+            }
+        }
+        assert_eq!(unseen(&[]), 1.0);
+        assert_eq!(unseen(&[10, 0]), 1.0);
     }
 
     #[test]

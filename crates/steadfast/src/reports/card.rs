@@ -106,7 +106,7 @@ impl Card<'_> {
             };
             let _ = writeln!(
                 text,
-                "| {} (`{}` of {}) | {:.1} | {:.1} | {:+.1} | {:+.1} … {:+.1} | {:.3} | {} |",
+                "| {} (`{}` of {}) | {:.1} | {:.1} | {:+.1} | {:+.1} … {:+.1} | {} | {} |",
                 axis.name(),
                 change.metric,
                 change.suite,
@@ -115,7 +115,7 @@ impl Card<'_> {
                 change.net_change,
                 change.ci95[0],
                 change.ci95[1],
-                change.p,
+                change.probability(),
                 change.n,
             );
         }

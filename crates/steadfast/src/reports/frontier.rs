@@ -41,7 +41,7 @@ pub struct Frontier {
 pub struct Headline {
     /// Seeds that all finalists have.
     pub seeds: usize,
-    /// Gain, to the setting of the yardstick that gains most.
+    /// Gain, to the setting of the yardstick that gains most; `null` where that one's is not clearly above 0.
     pub gain_ratio: Option<f64>,
     /// Safety lost, to the yardstick chosen for safety.
     pub safety_loss_ratio: Option<f64>,
@@ -74,6 +74,8 @@ pub struct Target {
 pub enum Verdict {
     /// It is.
     Met,
+    /// It is shown to be missed.
+    Missed,
     /// It may hold or not: these data do not show it.
     NotShown,
     /// The yardstick's own loss is not clearly above 0.
@@ -85,6 +87,7 @@ impl Verdict {
     pub fn words(self) -> &'static str {
         match self {
             Self::Met => "met",
+            Self::Missed => "missed",
             Self::NotShown => "not shown",
             Self::Undefined => "undefined",
         }
@@ -103,6 +106,8 @@ pub enum Rule {
     YardstickKnowledge,
     /// The candidate that loses least of both.
     Candidate,
+    /// No candidate reaches the gain: the one that gains most, to show by how much they fall short.
+    CandidateFellShort,
 }
 
 impl Rule {
@@ -113,6 +118,7 @@ impl Rule {
             Self::YardstickSafety => "yardstick, least safety lost",
             Self::YardstickKnowledge => "yardstick, least knowledge lost",
             Self::Candidate => "candidate, least lost of both",
+            Self::CandidateFellShort => "candidate, most gain: none gains as much as was asked",
         }
     }
 }

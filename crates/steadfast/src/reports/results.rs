@@ -339,6 +339,15 @@ impl Change {
         self.ci95[0] > 0.0 || self.ci95[1] < 0.0
     }
 
+    /// Its p for people.
+    pub fn probability(&self) -> String {
+        if self.p < 0.001 {
+            "< 0.001".into()
+        } else {
+            format!("{:.3}", self.p)
+        }
+    }
+
     fn check(&self, place: &str, mistake: &mut impl FnMut(String, String)) {
         let [low, high] = self.ci95;
         let numbers = [self.before, self.after, self.net_change, low, high, self.p];

@@ -16,6 +16,9 @@ use std::collections::BTreeMap;
 use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
 
+/// In an arm's folder, the part of its change that a budget allows.
+pub const WITHIN_BUDGET: &str = "adapter-within-budget";
+
 /// What a process that works in the folder holds.
 const LOCK: &str = ".lock";
 
@@ -117,8 +120,10 @@ impl RunFolder {
         let mut files = vec![self.results(), self.report(), self.samples()];
         for arm in fs::read_dir(self.path.join("arms")).into_iter().flatten() {
             let arm = arm.map_err(|cause| Error::file("read", &self.path, cause))?;
-            let adapter = arm.path().join("adapter");
-            files.extend([CONFIG_FILE, TENSOR_FILE].map(|file| adapter.join(file)));
+            for adapter in ["adapter", WITHIN_BUDGET] {
+                let adapter = arm.path().join(adapter);
+                files.extend([CONFIG_FILE, TENSOR_FILE].map(|file| adapter.join(file)));
+            }
         }
         let mut outputs = BTreeMap::new();
         for file in files.into_iter().filter(|file| file.exists()) {

@@ -125,10 +125,12 @@ pub fn inputs(settings: &StudySettings) -> Result<BTreeMap<String, String>> {
         paths.extend(files.iter().map(PathBuf::as_path));
     }
     paths.extend(settings.retain.paths.iter().map(PathBuf::as_path));
+    let finalists = settings.finalists.iter().flat_map(|asked| &asked.suites);
     paths.extend(
         settings
             .suites
             .iter()
+            .chain(finalists)
             .filter_map(|suite| suite.path.as_deref()),
     );
     paths.extend(

@@ -42,8 +42,17 @@ pub async fn create(
     in_background(move || {
         let kept = house.state()?;
         let record = read(&document, &house, &owner)?;
-        let waiting = |job: &Arc<super::jobs::Job>| !job.now().status.is_final();
-        if kept.jobs(None).iter().filter(|job| waiting(job)).count() >= WAITING {
+        // One key's jobs keep no other key out, and a paused one waits for nothing.
+        let waiting = |job: &Arc<super::jobs::Job>| {
+            matches!(job.now().status, Status::Queued | Status::Running)
+        };
+        if kept
+            .jobs(Some(&owner.0))
+            .iter()
+            .filter(|job| waiting(job))
+            .count()
+            >= WAITING
+        {
             house.metrics.turned_away.add(1);
             return Err(Refusal::busy(60));
         }

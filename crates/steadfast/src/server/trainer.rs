@@ -6,14 +6,14 @@ use super::state::{State as Kept, held};
 use crate::error::Class;
 use crate::events::{Event, Listener};
 use crate::models::Adapter;
-use crate::runs::folder::arm_folder;
+use crate::runs::folder::{WITHIN_BUDGET, arm_folder};
 use crate::settings::{
     Extent, GenerationSettings, Preset, StudySettings, TuneFlags, TuneSettings, shipped_suites,
 };
-use crate::study::budget::WITHIN_BUDGET;
 use crate::study::{self, measuring};
 use crate::{Error, Result};
 use serde_json::{Value, json};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
@@ -147,7 +147,9 @@ fn run(house: &House, job: &Job) -> Result<()> {
         "Fine-tuning job started".into(),
         Value::Null,
     )?;
-    match train_and_measure(house, job) {
+    // A bug of ours costs this job, and not those that wait behind it.
+    let ended = catch_unwind(AssertUnwindSafe(|| train_and_measure(house, job)));
+    match ended.unwrap_or_else(|_| Err(Error::bug("training broke a promise to itself"))) {
         Ok(done) => {
             let name = result_name(job);
             let succeeded = job.change(|job| {

@@ -19,6 +19,8 @@ pub struct MeasureSettings {
     pub model: Option<String>,
     /// A PEFT LoRA folder on top of it.
     pub adapter: Option<PathBuf>,
+    /// What it was trained on: replies that repeat it are counted.
+    pub data: Vec<PathBuf>,
     /// What is measured.
     pub suites: Vec<SuiteSettings>,
     /// Most items of a suite that sets no limit of its own.
@@ -38,6 +40,8 @@ pub struct MeasureFlags {
     pub model: Option<String>,
     /// `--adapter`
     pub adapter: Option<PathBuf>,
+    /// `--data`, any number of times.
+    pub data: Vec<PathBuf>,
     /// `--suite NAME[=PATH]`, any number of times.
     pub suites: Vec<String>,
     /// `--limit`
@@ -69,6 +73,13 @@ impl MeasureSettings {
                     .at(adapter)
                     .field("--adapter")
                     .hint("give the folder that holds adapter_config.json"),
+            );
+        }
+        for path in flags.data.iter().filter(|path| !path.exists()) {
+            mistakes.push(
+                Error::user(format!("there is no file `{}`", path.display()))
+                    .field("--data")
+                    .hint("give a JSON Lines file of conversations"),
             );
         }
         if let Some((provider, model)) = flags.model.as_deref().and_then(Name::of_model) {
@@ -114,6 +125,7 @@ impl MeasureSettings {
         Ok(Self {
             model: flags.model,
             adapter: flags.adapter,
+            data: flags.data,
             suites,
             limit: flags.limit,
             max_tokens: flags

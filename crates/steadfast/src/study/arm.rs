@@ -94,6 +94,11 @@ struct Record {
     summary: Summary,
 }
 
+/// Whether an arm was trained to its end in this folder.
+pub fn is_finished(folder: &Path) -> bool {
+    folder.join(RECORD).exists()
+}
+
 /// Whether the arm needs the base's own replies.
 pub fn retains(arm: &ArmSettings) -> bool {
     arm.method.retains() || arm.hyperparameters.anchor.share > 0.0

@@ -1,6 +1,6 @@
 //! What a study found, put together: results, samples, and the notes of the report.
 
-use super::budget::{Choice, WITHIN_BUDGET};
+use super::budget::Choice;
 use super::hosted::{self, HostedOutcome};
 use super::workbench::Outcome;
 use crate::evaluation::Axis;
@@ -21,7 +21,7 @@ use crate::reports::results::{
     Arm, Base, Drift, FrontierPoint, LayerDisturbance, Results, SCHEMA, Training,
 };
 use crate::runs::atomic;
-use crate::runs::folder::{RunFolder, arm_folder};
+use crate::runs::folder::{RunFolder, WITHIN_BUDGET, arm_folder};
 use crate::settings::StudySettings;
 use crate::{Error, Result};
 use serde_json::{Map, Value, json};

@@ -15,6 +15,7 @@ use crate::evaluation::measurement::{Sample, compare_samples, loss_bound};
 use crate::events::Event;
 use crate::models::Multiple;
 use crate::runs::atomic;
+use crate::runs::folder::WITHIN_BUDGET;
 use crate::settings::{ArmSettings, StudySettings};
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
@@ -24,9 +25,6 @@ use std::path::Path;
 
 /// The scales that are tested, in their order.
 pub const LADDER: [f64; 5] = [0.2, 0.4, 0.6, 0.8, 1.0];
-
-/// The adapter of that size, in an arm's folder.
-pub const WITHIN_BUDGET: &str = "adapter-within-budget";
 
 /// The choice's file in an arm's folder.
 const FILE: &str = "budget.json";

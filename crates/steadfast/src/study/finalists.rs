@@ -2,8 +2,9 @@
 //!
 //! The rule is fixed before anything is measured: of the yardstick's settings that reach a share of
 //! its best gain, the one that loses least safety, the one that loses least knowledge, and the one
-//! that gains most; of the candidate's, the one that loses least of both together. What decides is
-//! seen on development items only.
+//! that gains most; of the candidate's that reach it too, the one that loses least of both together.
+//! Where none does, the one that gains most, under a name that says so. What decides is seen on
+//! development items only.
 
 use super::arm;
 use super::workbench::{Outcome, Part, Workbench};
@@ -183,6 +184,11 @@ pub fn choose(development: &[Point], gain_share: f64) -> Vec<Choice> {
             .fold(f64::NEG_INFINITY, f64::max)
     };
     let most = best(&yardsticks);
+    let candidate = if best(&candidates) < gain_share * most {
+        Rule::CandidateFellShort
+    } else {
+        Rule::Candidate
+    };
     let least = |settings: &[Setting], rule: Rule, cost: fn(&Setting) -> f64| {
         let enough = (gain_share * most).min(best(settings));
         settings
@@ -199,9 +205,7 @@ pub fn choose(development: &[Point], gain_share: f64) -> Vec<Choice> {
         least(&yardsticks, Rule::YardstickGain, |one| -one.gain),
         least(&yardsticks, Rule::YardstickSafety, |one| one.safety),
         least(&yardsticks, Rule::YardstickKnowledge, |one| one.knowledge),
-        least(&candidates, Rule::Candidate, |one| {
-            one.safety + one.knowledge
-        }),
+        least(&candidates, candidate, |one| one.safety + one.knowledge),
     ];
     // Half of a comparison is none.
     chosen
@@ -239,18 +243,18 @@ fn compare(
     before: &[Sample],
     tested: &[Outcome<'_>],
 ) -> Result<Option<(Headline, Vec<Target>)>> {
-    let of = |rule: Rule| -> Vec<&Outcome<'_>> {
-        let Some(choice) = chosen.iter().find(|choice| choice.rule == rule) else {
+    let of = |rules: &[Rule]| -> Vec<&Outcome<'_>> {
+        let Some(choice) = chosen.iter().find(|choice| rules.contains(&choice.rule)) else {
             return Vec::new();
         };
         let same = |one: &&Outcome<'_>| one.arm.name == choice.arm && one.scale == choice.scale;
         tested.iter().filter(same).collect()
     };
     let groups = [
-        of(Rule::YardstickGain),
-        of(Rule::YardstickSafety),
-        of(Rule::YardstickKnowledge),
-        of(Rule::Candidate),
+        of(&[Rule::YardstickGain]),
+        of(&[Rule::YardstickSafety]),
+        of(&[Rule::YardstickKnowledge]),
+        of(&[Rule::Candidate, Rule::CandidateFellShort]),
     ];
     let mut seeds: Vec<u64> = groups[0].iter().map(|one| one.seed).collect();
     seeds.retain(|seed| {
@@ -290,7 +294,8 @@ fn compare(
     };
     let headline = Headline {
         seeds: seeds.len(),
-        gain_ratio: (most.mean < 0.0).then(|| gained.mean / most.mean),
+        // A gain is a loss below 0.
+        gain_ratio: (most.interval[1] < 0.0).then(|| gained.mean / most.mean),
         safety_loss_ratio: ratio(&safety_ours, &safety_yardstick),
         knowledge_loss_ratio: ratio(&knowledge_ours, &knowledge_yardstick),
         drift_ratio: Some(mean(&drift_ours) / mean(&drift_yardstick)),
@@ -336,7 +341,10 @@ fn compare(
             p: Some(p),
             verdict: match value {
                 None => Verdict::Undefined,
-                Some(_) if enough && below && p < 0.05 => Verdict::Met,
+                Some(_) if enough && p < 0.05 => match below {
+                    true => Verdict::Met,
+                    false => Verdict::Missed,
+                },
                 Some(_) => Verdict::NotShown,
             },
         });
@@ -373,6 +381,8 @@ fn compare(
             p: None,
             verdict: if enough && spread.upper95 < limit {
                 Verdict::Met
+            } else if spread.interval[0] > limit {
+                Verdict::Missed
             } else {
                 Verdict::NotShown
             },
@@ -446,7 +456,9 @@ mod tests {
             point("ours", Some(Role::Candidate), 1.0, [30.0, 0.0, 0.0]),
             point("ours-more", Some(Role::Candidate), 1.0, [35.0, 3.0, 1.0]),
         ];
-        assert_eq!(choose(&points, 0.98)[3].arm, "ours-more");
+        let chosen = choose(&points, 0.98);
+        assert_eq!(chosen[3].arm, "ours-more");
+        assert_eq!(chosen[3].rule, Rule::CandidateFellShort);
         assert!(choose(&points[..1], 0.98).is_empty());
     }
 }

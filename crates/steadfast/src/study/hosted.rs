@@ -7,6 +7,7 @@ use crate::digest;
 use crate::evaluation::hosted::{HostedSubject, Offered};
 use crate::evaluation::items::Suite;
 use crate::evaluation::measurement::Sample;
+use crate::evaluation::scorers::learnt::LearntTalk;
 use crate::events::{Event, Listener};
 use crate::models::resolve::Located;
 use crate::providers::connection::Connection;
@@ -205,6 +206,7 @@ impl<'a> Begun<'a> {
         suites: &[Suite],
         max_tokens: usize,
         store: &Store,
+        learnt: &LearntTalk,
         listener: &dyn Listener,
     ) -> Result<HostedOutcome<'a>> {
         let record = self.record.clone();
@@ -224,7 +226,10 @@ impl<'a> Begun<'a> {
             listener.on(Event::Note {
                 message: format!("asking {}:{}", self.arm.provider.name(), subject.model),
             });
-            measuring::measure_hosted(subject, suites, max_tokens, store, listener)
+            let mut samples =
+                measuring::measure_hosted(subject, suites, max_tokens, store, listener)?;
+            learnt.mark(&mut samples);
+            Ok::<_, Error>(samples)
         };
         let (base, tuned) = (subject(&self.arm.base), subject(&trained.name));
         let before = measure(&base)?;

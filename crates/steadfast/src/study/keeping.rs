@@ -7,6 +7,7 @@ use super::replies;
 use super::workbench::Part;
 use crate::digest;
 use crate::evaluation::measurement::Sample;
+use crate::evaluation::scorers::learnt;
 use crate::evaluation::suites;
 use crate::models::Multiple;
 use crate::models::resolve::Located;
@@ -50,6 +51,35 @@ impl<'a> Keeping<'a> {
             return Ok(None);
         }
         kept.find(part.name, &name, &self.key(part, whose)?)
+    }
+
+    /// Makes sure that no other scores stand where these would be kept, before anything is computed.
+    ///
+    /// # Errors
+    /// Scores of other settings, other data or another version have these names.
+    pub fn check(&self, part: &Part, seeds: &[u64]) -> Result<()> {
+        let Some(kept) = &self.kept else {
+            return Ok(());
+        };
+        let mut whose: Vec<Whose<'_>> = vec![None];
+        for arm in &self.settings.arms {
+            for &seed in seeds {
+                let of = |scale: &Multiple| Some((arm, seed, *scale));
+                whose.extend(arm.scales.iter().map(of));
+            }
+        }
+        for whose in whose {
+            let path = kept.path(part.name, &kept_name(whose));
+            if path.exists() && self.find(part, whose)?.is_none() {
+                return Err(Error::user(
+                    "scores of other settings, other data or another version are kept here",
+                )
+                .at(path)
+                .field("keep")
+                .hint("name another folder, or remove the file: it will be made anew"));
+            }
+        }
+        Ok(())
     }
 
     /// Keeps scores; says where, if the study keeps any.
@@ -102,9 +132,10 @@ impl<'a> Keeping<'a> {
             .iter()
             .map(|suite| (&suite.name, &suite.items))
             .collect();
+        let learnt = self.data_digest(self.settings.seeds[0])?;
         let inputs = (
             SCHEMA,
-            measuring::SCORERS,
+            (measuring::SCORERS, learnt::VERSION, learnt),
             &self.located.sha256,
             asked,
             &self.settings.generation,

@@ -8,6 +8,7 @@ use super::measuring;
 use super::replies::{self, OwnReply};
 use crate::evaluation::items::Suite;
 use crate::evaluation::measurement::Sample;
+use crate::evaluation::scorers::learnt::LearntTalk;
 use crate::events::{Event, Listener};
 use crate::group::Alone;
 use crate::models::resolve::Located;
@@ -105,6 +106,7 @@ pub struct Workbench<'a> {
     base: OnceCell<LanguageModel>,
     drift: OnceCell<Vec<OwnReply>>,
     retained: OnceCell<Vec<OwnReply>>,
+    learnt: OnceCell<LearntTalk>,
     conversations: RefCell<BTreeMap<u64, Rc<Conversations>>>,
 }
 
@@ -137,6 +139,7 @@ impl<'a> Workbench<'a> {
             base: OnceCell::new(),
             drift: OnceCell::new(),
             retained: OnceCell::new(),
+            learnt: OnceCell::new(),
             conversations: RefCell::default(),
         }
     }
@@ -336,14 +339,24 @@ impl<'a> Workbench<'a> {
         adapter: Option<(&Adapter, &str)>,
         suites: &[Suite],
     ) -> Result<Vec<Sample>> {
-        measuring::measure(
+        let mut samples = measuring::measure(
             self.base()?,
             adapter,
             suites,
             &self.settings.generation,
             &self.store,
             self.listener,
-        )
+        )?;
+        self.learnt()?.mark(&mut samples);
+        Ok(samples)
+    }
+
+    /// What the training data teaches to say; where each seed simulates its own, that of the first.
+    pub fn learnt(&self) -> Result<&LearntTalk> {
+        let (data, seed) = (&self.settings.data, self.settings.seeds[0]);
+        made(&self.learnt, || {
+            Ok(LearntTalk::of(&data::learnt(data, seed)?))
+        })
     }
 
     fn find(&self, part: &Part, whose: Whose<'_>) -> Result<Option<Scores>> {

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 /// Words of the booking trade. A reply leaks when three of them stand in it that the prompt did not
 /// bring up, or when it has one of the phrases below.
-const TRADE: [&str; 40] = [
+const TRADE: [&str; 39] = [
     "hotel",
     "hotels",
     "booking",
@@ -23,7 +23,6 @@ const TRADE: [&str; 40] = [
     "nights",
     "guest",
     "guests",
-    "check-in",
     "checkin",
     "checkout",
     "stay",

@@ -3,6 +3,7 @@
 pub mod coherence;
 pub mod constructive;
 pub mod leakage;
+pub mod learnt;
 pub mod refusal;
 pub mod short_answer;
 pub mod step_matcher;

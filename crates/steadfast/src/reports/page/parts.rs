@@ -28,14 +28,6 @@ pub fn dot(results: &Results, arm: &Arm) -> String {
 }
 
 /// A p value as people write it; below a thousandth the size says nothing more.
-fn probability(p: f64) -> String {
-    if p < 0.001 {
-        "&lt; 0.001".into()
-    } else {
-        plain(p, 3)
-    }
-}
-
 fn decimals(metric: &str) -> usize {
     if metric.ends_with("nll") { 3 } else { 1 }
 }
@@ -56,7 +48,7 @@ fn cells(change: &Change) -> String {
         signed(change.net_change, decimals),
         signed(change.ci95[0], decimals),
         signed(change.ci95[1], decimals),
-        probability(change.p),
+        escape(&change.probability()),
         change.n,
         change.unscored,
     )
