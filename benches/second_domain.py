@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """A second domain after the first: what is left of the first, with each method all the way.
 
-    benches/second_domain.py FIRST [--binary FILE] [--work DIR] [--data DIR] [--only NAME …]
+    python3 benches/second_domain.py FIRST [--binary FILE] [--work DIR] [--data DIR] [--only NAME …]
 
 FIRST is a run folder of `study recipes/frontier.toml`, whose arms learnt hotel booking (STAR and SGD).
 Each is merged into the base, and the result learns to answer questions (Dolly's, with answers of at most
@@ -91,7 +91,7 @@ def main() -> None:
         rows = questions(asked.data / f"dolly/dolly_3k_{split}.jsonl")
         write_lines(asked.work / f"{split}.jsonl", [conversation(row) for row in rows] if split == "train" else rows)
 
-    results = pathlib.Path(ROOT / "docs/results/second-domain.json")
+    results = ROOT / "docs/results/second-domain.json"
     found = json.loads(results.read_text()) if results.exists() else {}
     for name in asked.only or ARMS:
         first, arm, retain = ARMS[name]

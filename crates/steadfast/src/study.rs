@@ -44,7 +44,7 @@ use candle_core::Device;
 use std::cell::OnceCell;
 use std::path::PathBuf;
 use std::time::Duration;
-use workbench::{Part, Workbench};
+use workbench::{Parts, Workbench};
 
 /// What a study leaves behind.
 #[derive(Debug)]
@@ -130,23 +130,20 @@ fn run_over(
         .as_ref()
         .map(|judge| Session::open(judge, Some(located), listener))
         .transpose()?;
-    let part = Part::development(settings)?;
-    bench.keeping().check(&part, &settings.seeds)?;
-    if let Some(asked) = &settings.finalists {
-        let test = Part::test(settings, asked)?;
-        bench.keeping().check(&test, &asked.seeds)?;
-    }
+    let parts = Parts::read(settings)?;
+    bench.keeping().check(&parts)?;
+    let part = &parts.development;
     if settings.extent != Extent::Kept {
         let command = settings.command.strip_prefix("steadfast study");
         let shown = command.map(|rest| format!("steadfast plan{rest}"));
         listener.on(Event::Note {
-            message: plan::of(settings, located, bench.keeping(), &part)?.line(shown.as_deref()),
+            message: plan::of(settings, located, bench.keeping(), &parts)?.line(shown.as_deref()),
         });
     }
     let begun = hosted::begin(settings, &folder, listener)?;
     let mut before = Vec::new();
     if !settings.arms.is_empty() {
-        before = bench.before(&part)?;
+        before = bench.before(part)?;
         assemble::announce("base", &before, listener);
     }
     let choosing = budget::Choosing::new(settings, &bench)?;
@@ -165,7 +162,7 @@ fn run_over(
                 }
             }
             for scale in scales {
-                match bench.outcome(arm, seed, scale, &part, &trained)? {
+                match bench.outcome(arm, seed, scale, part, &trained)? {
                     Some(outcome) => {
                         assemble::announce(&outcome.name, &outcome.after, listener);
                         outcomes.push(outcome);
@@ -217,7 +214,14 @@ fn run_over(
         &measured,
         judged_by.as_ref(),
     )?;
-    let frontier = finalists::run(settings, &bench, &before, &outcomes, not_run)?;
+    let frontier = finalists::run(
+        settings,
+        &bench,
+        parts.test.as_ref(),
+        &before,
+        &outcomes,
+        not_run,
+    )?;
     assemble::write_cards(settings, &folder, &results, &outcomes)?;
     assemble::write_for_the_harness(&folder, &located.id, &before, &measured)?;
     let items = assemble::items(&before, &measured);

@@ -6,16 +6,21 @@ use std::time::Duration;
 
 /// Most bytes that lay in memory at once.
 pub fn peak_memory() -> Option<u64> {
-    memory_line("VmHWM:")
+    peak_memory_of("self")
 }
 
 /// Bytes that lie in memory.
 pub fn memory() -> Option<u64> {
-    memory_line("VmRSS:")
+    memory_line("self", "VmRSS:")
 }
 
-fn memory_line(name: &str) -> Option<u64> {
-    let status = fs::read_to_string("/proc/self/status").ok()?;
+/// [`peak_memory`] of a process by its number.
+pub(crate) fn peak_memory_of(process: &str) -> Option<u64> {
+    memory_line(process, "VmHWM:")
+}
+
+fn memory_line(process: &str, name: &str) -> Option<u64> {
+    let status = fs::read_to_string(format!("/proc/{process}/status")).ok()?;
     let line = status.lines().find(|line| line.starts_with(name))?;
     let kibibytes: u64 = line.split_whitespace().nth(1)?.parse().ok()?;
     Some(kibibytes * 1024)

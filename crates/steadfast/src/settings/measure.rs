@@ -4,7 +4,7 @@ use super::judge::{JudgeFlags, JudgeSettings};
 use super::presets::Preset;
 use super::recipe::shipped_suites;
 use super::study::SuiteSettings;
-use super::suggest;
+use super::{missing, suggest};
 use crate::evaluation::suites;
 use crate::providers::Name;
 use crate::{Error, Result};
@@ -75,13 +75,7 @@ impl MeasureSettings {
                     .hint("give the folder that holds adapter_config.json"),
             );
         }
-        for path in flags.data.iter().filter(|path| !path.exists()) {
-            mistakes.push(
-                Error::user(format!("there is no file `{}`", path.display()))
-                    .field("--data")
-                    .hint("give a JSON Lines file of conversations"),
-            );
-        }
+        mistakes.extend(missing("--data", &flags.data));
         if let Some((provider, model)) = flags.model.as_deref().and_then(Name::of_model) {
             if model.is_empty() {
                 mistakes.push(

@@ -33,3 +33,15 @@ pub use study::{
     StudySettings, SuiteSettings,
 };
 pub use tune::{TuneFlags, TuneSettings};
+
+use crate::Error;
+use std::path::PathBuf;
+
+/// A mistake for each file of conversations that a flag names and that is not there.
+fn missing(flag: &str, paths: &[PathBuf]) -> impl Iterator<Item = Error> {
+    paths.iter().filter(|path| !path.exists()).map(move |path| {
+        Error::user(format!("there is no file `{}`", path.display()))
+            .field(flag)
+            .hint("give a JSON Lines file of conversations")
+    })
+}

@@ -4,7 +4,7 @@ use super::arm::{ArmSettings, Hyperparameters, Length, MOST_RANK, MethodName};
 use super::device::TrainingDevice;
 use super::presets::Preset;
 use super::study::{DataSettings, DataSource, RetainSettings};
-use super::suggest;
+use super::{missing, suggest};
 use crate::models::Multiple;
 use crate::{Error, Result};
 use serde::Serialize;
@@ -72,19 +72,12 @@ pub struct TuneFlags {
 impl TuneSettings {
     /// Checks the flags and fills in the defaults; all mistakes are reported at once.
     pub fn new(flags: TuneFlags) -> Result<Self> {
-        let mut mistakes = Vec::new();
+        let mut mistakes: Vec<Error> = Vec::new();
+        mistakes.extend(missing("--data", &flags.data));
+        mistakes.extend(missing("--retain", &flags.retain));
         let mut mistake = |field: &str, message: String, hint: String| {
             mistakes.push(Error::user(message).field(field).hint(hint));
         };
-        for (flag, paths) in [("--data", &flags.data), ("--retain", &flags.retain)] {
-            for path in paths.iter().filter(|path| !path.exists()) {
-                mistake(
-                    flag,
-                    format!("there is no file `{}`", path.display()),
-                    "give a JSON Lines file of conversations".to_owned(),
-                );
-            }
-        }
         let word = flags.method.as_deref().unwrap_or("lora");
         let method = MethodName::named(word).unwrap_or_else(|| {
             mistake(

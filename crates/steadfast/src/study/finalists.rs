@@ -26,11 +26,12 @@ use std::collections::BTreeMap;
 pub fn run(
     settings: &StudySettings,
     bench: &Workbench<'_>,
+    part: Option<&Part>,
     before: &[Sample],
     outcomes: &[Outcome<'_>],
     mut not_run: Vec<String>,
 ) -> Result<Option<Frontier>> {
-    let Some(asked) = &settings.finalists else {
+    let Some((asked, part)) = settings.finalists.as_ref().zip(part) else {
         return Ok(None);
     };
     let development = points(before, outcomes)?;
@@ -40,18 +41,17 @@ pub fn run(
             message: format!("{}: {}", choice.rule.words(), choice.setting()),
         });
     }
-    let part = Part::test(settings, asked)?;
     let mut tested: Vec<Outcome<'_>> = Vec::new();
     let mut test_before = Vec::new();
     if chosen.is_empty() {
         not_run.push("the finalists: no yardstick and candidate to choose from".into());
-    } else if let Some(samples) = bench.before_if_any(&part)? {
+    } else if let Some(samples) = bench.before_if_any(part)? {
         test_before = samples;
         for &seed in &asked.seeds {
             for (name, scale) in settings_of(&chosen) {
                 let arm = settings.arms.iter().find(|arm| arm.name == name);
                 let arm = arm.ok_or_else(|| Error::bug("an unknown arm was chosen"))?;
-                match bench.outcome(arm, seed, scale, &part, &OnceCell::new())? {
+                match bench.outcome(arm, seed, scale, part, &OnceCell::new())? {
                     Some(outcome) => tested.push(outcome),
                     None => not_run.push(format!(
                         "test: {}",

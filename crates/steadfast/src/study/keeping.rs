@@ -4,7 +4,7 @@ use super::arm;
 use super::data;
 use super::measuring;
 use super::replies;
-use super::workbench::Part;
+use super::workbench::{Part, Parts, made};
 use crate::digest;
 use crate::evaluation::measurement::Sample;
 use crate::evaluation::scorers::learnt;
@@ -14,7 +14,7 @@ use crate::models::resolve::Located;
 use crate::runs::kept::{Head, Kept, SCHEMA, Scores, Tuned};
 use crate::settings::{ArmSettings, StudySettings};
 use crate::{Error, Result};
-use std::cell::RefCell;
+use std::cell::{OnceCell, RefCell};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
@@ -27,6 +27,7 @@ pub struct Keeping<'a> {
     located: &'a Located,
     kept: Option<Kept>,
     data: RefCell<BTreeMap<u64, String>>,
+    retained: OnceCell<Vec<String>>,
 }
 
 impl<'a> Keeping<'a> {
@@ -37,6 +38,7 @@ impl<'a> Keeping<'a> {
             located,
             kept: settings.keep.as_ref().map(Kept::new),
             data: RefCell::default(),
+            retained: OnceCell::new(),
         }
     }
 
@@ -57,7 +59,15 @@ impl<'a> Keeping<'a> {
     ///
     /// # Errors
     /// Scores of other settings, other data or another version have these names.
-    pub fn check(&self, part: &Part, seeds: &[u64]) -> Result<()> {
+    pub fn check(&self, parts: &Parts) -> Result<()> {
+        self.check_part(&parts.development, &self.settings.seeds)?;
+        match (&parts.test, &self.settings.finalists) {
+            (Some(test), Some(asked)) => self.check_part(test, &asked.seeds),
+            _ => Ok(()),
+        }
+    }
+
+    fn check_part(&self, part: &Part, seeds: &[u64]) -> Result<()> {
         let Some(kept) = &self.kept else {
             return Ok(());
         };
@@ -108,13 +118,9 @@ impl<'a> Keeping<'a> {
     fn key(&self, part: &Part, whose: Whose<'_>) -> Result<String> {
         let tuned = whose
             .map(|(arm, seed, scale)| {
-                let mut retained = prompts(suites::retain_prompts()?);
-                for prompt in replies::own_prompts(&self.settings.retain)? {
-                    retained.extend(prompt.into_iter().map(|turn| turn.content));
-                }
                 let retained = (
                     &self.settings.retain,
-                    retained,
+                    self.retained()?,
                     prompts(suites::drift_prompts()?),
                 );
                 Ok::<_, Error>((
@@ -144,6 +150,17 @@ impl<'a> Keeping<'a> {
         serde_json::to_string(&inputs)
             .map(digest::of)
             .map_err(|cause| Error::bug("an arm has no JSON form").because(cause))
+    }
+
+    /// The texts of all prompts whose replies may be retained: shipped ones, and the user's own.
+    fn retained(&self) -> Result<&[String]> {
+        made(&self.retained, || {
+            let mut texts = prompts(suites::retain_prompts()?);
+            let own = replies::own_prompts(&self.settings.retain)?;
+            texts.extend(own.into_iter().flatten().map(|turn| turn.content));
+            Ok(texts)
+        })
+        .map(Vec::as_slice)
     }
 
     fn data_digest(&self, seed: u64) -> Result<String> {

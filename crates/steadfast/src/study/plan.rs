@@ -9,7 +9,7 @@ mod costs;
 mod finalists;
 
 use super::keeping::Keeping;
-use super::workbench::Part;
+use super::workbench::Parts;
 use super::{arm, hosted, locate};
 use crate::events::Listener;
 use crate::models::resolve::Located;
@@ -180,7 +180,7 @@ pub struct HostedPlan {
 pub fn plan(settings: &StudySettings, listener: &dyn Listener) -> Result<Plan> {
     let located = locate(settings, listener)?;
     let keeping = Keeping::new(settings, &located);
-    of(settings, &located, &keeping, &Part::development(settings)?)
+    of(settings, &located, &keeping, &Parts::read(settings)?)
 }
 
 /// As [`plan`], of a base that is found, with what is kept and read already.
@@ -188,7 +188,7 @@ pub(super) fn of(
     settings: &StudySettings,
     located: &Located,
     keeping: &Keeping<'_>,
-    part: &Part,
+    parts: &Parts,
 ) -> Result<Plan> {
     let mut plan = Plan {
         base: None,
@@ -205,13 +205,18 @@ pub(super) fn of(
         memory_bytes: 0,
         disk_bytes: 0,
     };
-    let items = part.suites.iter().map(|suite| suite.items.len()).sum();
+    let items = parts
+        .development
+        .suites
+        .iter()
+        .map(|suite| suite.items.len())
+        .sum();
     for arm in &settings.hosted {
         plan.hosted.push(hosted_plan(settings, arm, items)?);
     }
     if !settings.arms.is_empty() {
         let costs = Costs::of(settings, located)?;
-        here(settings, &costs, keeping, part, &mut plan)?;
+        here(settings, &costs, keeping, parts, &mut plan)?;
     }
     Ok(plan)
 }
@@ -221,9 +226,10 @@ fn here(
     settings: &StudySettings,
     costs: &Costs<'_>,
     keeping: &Keeping<'_>,
-    part: &Part,
+    parts: &Parts,
     plan: &mut Plan,
 ) -> Result<()> {
+    let part = &parts.development;
     let once = costs.pass(&part.suites);
     // What is not kept is listed, not made, where kept scores are all that is asked for.
     let missing = |whose| Ok::<_, Error>(!part.kept_only && keeping.find(part, whose)?.is_none());
@@ -258,7 +264,8 @@ fn here(
     let finalists = settings
         .finalists
         .as_ref()
-        .map(|asked| finalists::plan(settings, asked, costs, keeping, &to_train))
+        .zip(parts.test.as_ref())
+        .map(|(asked, part)| finalists::plan(settings, asked, part, costs, keeping, &to_train))
         .transpose()?;
     let mut drift = DriftPlan {
         replies: drift_once.replies,

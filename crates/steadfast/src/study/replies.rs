@@ -84,22 +84,23 @@ pub fn own_replies(
 
 /// Prompts of a shipped set, safety and general ones in turn, so that a small number has both.
 fn mixed(prompts: Vec<RetainPrompt>, count: usize) -> Vec<Prompt> {
-    let (safety, general): (Vec<_>, Vec<_>) = prompts.into_iter().partition(|prompt| prompt.safety);
-    let (mut safety, mut general) = (safety.into_iter(), general.into_iter());
-    let mut mixed = Vec::new();
-    while mixed.len() < count {
-        let before = mixed.len();
-        mixed.extend(general.next());
-        mixed.extend(safety.next());
-        if mixed.len() == before {
-            break;
-        }
-    }
-    mixed.truncate(count);
-    mixed
+    let (safety, general) = prompts.into_iter().partition(|prompt| prompt.safety);
+    in_turn(general, safety)
         .into_iter()
+        .take(count)
         .map(|prompt| vec![Message::new(Role::User, prompt.prompt)])
         .collect()
+}
+
+/// One of each in turn, and then what is left of the longer.
+fn in_turn<T>(one: Vec<T>, other: Vec<T>) -> Vec<T> {
+    let (mut one, mut other) = (one.into_iter(), other.into_iter());
+    let mut all = Vec::with_capacity(one.len() + other.len());
+    while one.len() + other.len() > 0 {
+        all.extend(one.next());
+        all.extend(other.next());
+    }
+    all
 }
 
 /// Of at most `count` conversations, spread over all, what comes before one of the assistant's turns: of
@@ -121,18 +122,9 @@ fn turns(conversations: &[Conversation], count: usize) -> Vec<Prompt> {
 
 /// The prompts whose replies are retained.
 pub fn retained_prompts(settings: &RetainSettings) -> Result<Vec<Prompt>> {
-    let mut general = mixed(suites::retain_prompts()?, settings.prompts).into_iter();
-    let mut own = own_prompts(settings)?.into_iter();
+    let general = mixed(suites::retain_prompts()?, settings.prompts);
     // In turn, since moments may be made from the first of them only.
-    let mut prompts = Vec::new();
-    loop {
-        let before = prompts.len();
-        prompts.extend(general.next());
-        prompts.extend(own.next());
-        if prompts.len() == before {
-            return Ok(prompts);
-        }
-    }
+    Ok(in_turn(general, own_prompts(settings)?))
 }
 
 /// Those of them that come from the user's own conversations.

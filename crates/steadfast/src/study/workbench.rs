@@ -38,24 +38,38 @@ pub struct Part {
     pub kept_only: bool,
 }
 
-impl Part {
+/// All items of a study, read once.
+#[derive(Clone, Debug)]
+pub struct Parts {
     /// What settings are chosen on.
-    pub fn development(settings: &StudySettings) -> Result<Self> {
-        Ok(Self {
+    pub development: Part,
+    /// What the chosen are compared on, where the recipe asks for finalists.
+    pub test: Option<Part>,
+}
+
+impl Parts {
+    /// Reads the suites.
+    ///
+    /// # Errors
+    /// One cannot be read.
+    pub fn read(settings: &StudySettings) -> Result<Self> {
+        let development = Part {
             name: "development",
             suites: measuring::suites(settings, 0)?,
             seeds: settings.seeds.len(),
             kept_only: settings.extent != Extent::Whole,
-        })
-    }
-
-    /// What the chosen are compared on.
-    pub fn test(settings: &StudySettings, asked: &FinalistSettings) -> Result<Self> {
+        };
+        let test = |asked: &FinalistSettings| {
+            Ok::<_, Error>(Part {
+                name: "test",
+                suites: measuring::limited(&asked.suites, None, 0)?,
+                seeds: asked.seeds.len(),
+                kept_only: settings.extent == Extent::Kept,
+            })
+        };
         Ok(Self {
-            name: "test",
-            suites: measuring::limited(&asked.suites, None, 0)?,
-            seeds: asked.seeds.len(),
-            kept_only: settings.extent == Extent::Kept,
+            development,
+            test: settings.finalists.as_ref().map(test).transpose()?,
         })
     }
 }
@@ -111,7 +125,7 @@ pub struct Workbench<'a> {
 }
 
 /// The value of a cell, made if it is empty.
-fn made<T>(cell: &OnceCell<T>, make: impl FnOnce() -> Result<T>) -> Result<&T> {
+pub(super) fn made<T>(cell: &OnceCell<T>, make: impl FnOnce() -> Result<T>) -> Result<&T> {
     if let Some(value) = cell.get() {
         return Ok(value);
     }

@@ -82,11 +82,10 @@ impl LearntTalk {
     /// it sounds like it.
     pub fn mark(&self, samples: &mut [Sample]) {
         for sample in samples {
-            let learnt = sample
-                .reply
-                .as_deref()
-                .is_some_and(|reply| self.says(reply));
-            if !learnt || !sample.scores.contains_key("domain_leakage") {
+            // Only where leakage is scored: comparing a reply with all that was learnt takes time.
+            let scored = sample.scores.contains_key("domain_leakage");
+            let reply = sample.reply.as_deref().filter(|_| scored);
+            if !reply.is_some_and(|reply| self.says(reply)) {
                 continue;
             }
             sample.scores.insert("domain_leakage".into(), Some(1.0));

@@ -37,14 +37,14 @@ struct Left<'a> {
 pub(super) fn plan(
     settings: &StudySettings,
     asked: &FinalistSettings,
+    part: &Part,
     costs: &Costs<'_>,
     keeping: &Keeping<'_>,
     trained: &[(&str, u64)],
 ) -> Result<Planned> {
-    let part = Part::test(settings, asked)?;
     let (pass, drift) = (costs.pass(&part.suites), costs.drift()?);
     let missing = |arm: &ArmSettings, seed: u64, scale: Multiple| {
-        Ok::<_, Error>(keeping.find(&part, Some((arm, seed, scale)))?.is_none())
+        Ok::<_, Error>(keeping.find(part, Some((arm, seed, scale)))?.is_none())
     };
     let (mut counts, mut chosen, mut measured) = ([0; 2], 0, 0);
     let mut training: Vec<Left<'_>> = Vec::new();
@@ -80,7 +80,7 @@ pub(super) fn plan(
         training.extend(of_arms.into_iter().take(most));
     }
     training.retain(|one| one.trainings > 0);
-    let base = usize::from(keeping.find(&part, None)?.is_none());
+    let base = usize::from(keeping.find(part, None)?.is_none());
     let times = 1 + chosen * asked.seeds.len();
     let sum = |value: fn(&Costs<'_>, &ArmSettings) -> u64| -> u64 {
         let each = training.iter();
