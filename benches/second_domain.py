@@ -31,7 +31,7 @@ NULL_SPACE = {"method": "null-space", "learning_rate": 6e-3, "subspace": "low-re
 # conversations of the first are retained.
 ARMS = {
     "lora": ("lora-3e-3-seed0", LORA, False),
-    "lora, anchored in the first": ("lora-3e-3-seed0", LORA | {"anchor_share": 0.05}, True),
+    "lora, anchored in the first": ("lora-3e-3-seed0", LORA | {"anchor_share": 0.15}, True),
     "null-space": ("null-space-low-retain-6e-3-seed0", NULL_SPACE, False),
     "null-space, first retained": ("null-space-low-retain-6e-3-seed0", NULL_SPACE, True),
 }
@@ -67,7 +67,7 @@ def recipe(name: str, base: pathlib.Path, arm: dict, retain: bool, work: pathlib
     # A string of JSON is one of TOML, and so are its numbers and lists.
     lines = [f"name = {json.dumps(name)}", 'preset = "standard"', f"base = {json.dumps(str(base))}", "seeds = [0]"]
     lines += ["[data]", f"paths = {json.dumps([str(work / 'train.jsonl')])}", "[generation]", "max_tokens = 48"]
-    lines += ["[retain]", "prompts = 96", *([f"paths = {json.dumps(hotel)}"] if retain else [])]
+    lines += ["[retain]", *([f"paths = {json.dumps(hotel)}"] if retain else [])]
     lines += ["[[arms]]", f"steps = {STEPS}", *(f"{key} = {json.dumps(value)}" for key, value in arm.items())]
     for suite, (path, limit) in suites.items():
         lines += ["[[suites]]", f'name = "{suite}"', f"path = {json.dumps(str(path))}", f"limit = {limit}"]

@@ -30,15 +30,25 @@ pub const CHANGE: [&str; 6] = ["before", "after", "net change", "95% interval", 
 
 /// A change as cells of a table, with so many decimals.
 pub fn change(change: &Change, decimals: usize) -> Vec<String> {
-    let [low, high] = change.ci95;
     vec![
         format!("{:.decimals$}", change.before),
         format!("{:.decimals$}", change.after),
-        format!("{:+.decimals$}", change.net_change),
-        format!("{low:+.decimals$} … {high:+.decimals$}"),
+        signed(change.net_change, decimals),
+        interval(change.ci95, decimals),
         change.probability(),
         change.n.to_string(),
     ]
+}
+
+/// A number with its sign. Nothing at all has a plus, whatever its sign bit says; what only rounds to
+/// nothing keeps its own, for an interval that ends at -0.04 leaves 0 out.
+pub fn signed(value: f64, decimals: usize) -> String {
+    format!("{:+.decimals$}", value + 0.0)
+}
+
+/// The two ends of an interval.
+pub fn interval([low, high]: [f64; 2], decimals: usize) -> String {
+    format!("{} … {}", signed(low, decimals), signed(high, decimals))
 }
 
 /// Columns for people: the first flush left, the others flush right.
@@ -115,6 +125,13 @@ mod tests {
             table.render(),
             "metric            value\na/very_long_name    1.0\nb                 100.0\n"
         );
+    }
+
+    #[test]
+    fn nothing_is_never_negative() {
+        assert_eq!(signed(-0.0, 1), "+0.0");
+        assert_eq!(signed(-0.04, 1), "-0.0");
+        assert_eq!(interval([-1.26, -0.0], 1), "-1.3 … +0.0");
     }
 
     #[test]

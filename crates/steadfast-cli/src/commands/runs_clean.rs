@@ -5,10 +5,11 @@ use crate::output::{self, Table};
 use crate::progress::Progress;
 use clap::Args;
 use serde::Serialize;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 use steadfast::events::Listener;
 use steadfast::runs::folder::{self, State, Summary};
+use steadfast::runs::store::Store;
 use steadfast::{Error, Result};
 
 /// The flags of `runs clean`.
@@ -23,6 +24,10 @@ pub struct Arguments {
     /// Of those (or of all) the ones in which nothing was written for so many days
     #[arg(long, value_name = "DAYS")]
     older_than: Option<u32>,
+    /// Also what all runs share: the base's replies and all scores, which a study that needs them
+    /// computes again. With --older-than, files written so long ago; not while a run is at work
+    #[arg(long)]
+    store: bool,
     /// Do not ask
     #[arg(long)]
     yes: bool,
@@ -31,24 +36,49 @@ pub struct Arguments {
 #[derive(Serialize)]
 struct Answer {
     removed: Vec<String>,
+    /// Files of what all runs share.
+    stored: usize,
     bytes: u64,
 }
 
 /// Removes runs, after asking.
 pub fn run(runs: &Path, arguments: &Arguments, global: Global) -> Result<()> {
     let chosen = chosen(runs, arguments)?;
+    let stored = if arguments.store {
+        stored(runs, arguments)?
+    } else {
+        Vec::new()
+    };
     let sizes: Vec<u64> = chosen.iter().map(Summary::bytes).collect();
-    let total: u64 = sizes.iter().sum();
-    if !chosen.is_empty() && !arguments.yes {
+    let shared: u64 = stored.iter().map(|path| folder::bytes_under(path)).sum();
+    let total = sizes.iter().sum::<u64>() + shared;
+    let what = what(chosen.len(), stored.len());
+    if !(chosen.is_empty() && stored.is_empty() || arguments.yes) {
         let mut table = Table::new(&["run", "state", "size"]);
         for (run, size) in chosen.iter().zip(&sizes) {
             let state = run.state.name().to_owned();
             table.row(vec![run.id.clone(), state, output::bytes(*size)]);
         }
+        if !stored.is_empty() {
+            let files = count(stored.len(), "file");
+            table.row(vec!["store".to_owned(), files, output::bytes(shared)]);
+        }
         anstream::eprint!("{}", table.render());
-        let question = format!("remove {}, {}?", count(chosen.len()), output::bytes(total));
+        let question = format!("remove {what}, {}?", output::bytes(total));
         if !Progress::new(global).confirm(&question) {
             return Err(Error::user("nothing was removed").hint("agree to it, or give --yes"));
+        }
+    }
+    if !stored.is_empty() {
+        // A run may have begun while the question stood there.
+        idle_runs(runs)?;
+    }
+    for path in &stored {
+        match std::fs::remove_file(path) {
+            Err(cause) if cause.kind() != std::io::ErrorKind::NotFound => {
+                return Err(Error::file("remove", path, cause));
+            }
+            _ => {}
         }
     }
     for run in &chosen {
@@ -57,24 +87,67 @@ pub fn run(runs: &Path, arguments: &Arguments, global: Global) -> Result<()> {
     if global.json {
         return output::json(&Answer {
             removed: chosen.into_iter().map(|run| run.id).collect(),
+            stored: stored.len(),
             bytes: total,
         });
     }
-    output::write(&format!(
-        "removed {}, {}\n",
-        count(chosen.len()),
-        output::bytes(total)
-    ))
+    output::write(&format!("removed {what}, {}\n", output::bytes(total)))
 }
 
-fn count(runs: usize) -> String {
-    format!("{runs} run{}", if runs == 1 { "" } else { "s" })
+fn count(count: usize, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
+}
+
+/// What is removed, in words.
+fn what(runs: usize, stored: usize) -> String {
+    let runs = count(runs, "run");
+    match stored {
+        0 => runs,
+        _ => format!("{runs} and {} of the store", count(stored, "file")),
+    }
+}
+
+/// Fails while a run is at work: it reads and writes the store.
+fn idle_runs(runs: &Path) -> Result<()> {
+    let busy = |run: &Summary| run.state == State::Running;
+    match folder::list(runs)?.into_iter().find(busy) {
+        Some(run) => Err(Error::user(format!("{} is running", run.id))
+            .at(&run.path)
+            .hint("stop it first, or leave the store")),
+        None => Ok(()),
+    }
+}
+
+/// The files of the store that are to go.
+fn stored(runs: &Path, arguments: &Arguments) -> Result<Vec<PathBuf>> {
+    idle_runs(runs)?;
+    let files = Store::new(runs.join("store")).files()?;
+    let old = |path: &PathBuf| is_old(arguments, since(path));
+    Ok(files.into_iter().filter(old).collect())
+}
+
+/// Whether nothing was written for as long as is asked.
+fn is_old(arguments: &Arguments, idle: Duration) -> bool {
+    let day = Duration::from_secs(86_400);
+    arguments.older_than.is_none_or(|days| idle >= day * days)
+}
+
+/// How long ago a file was written. A clock that was set back makes nothing old.
+fn since(path: &Path) -> Duration {
+    let written = path.metadata().and_then(|file| file.modified());
+    written
+        .ok()
+        .and_then(|written| written.elapsed().ok())
+        .unwrap_or_default()
 }
 
 fn chosen(runs: &Path, arguments: &Arguments) -> Result<Vec<Summary>> {
     if arguments.named.is_empty() && !arguments.unfinished && arguments.older_than.is_none() {
+        if arguments.store {
+            return Ok(Vec::new());
+        }
         return Err(Error::user("which runs to remove is not said")
-            .hint("name them, or give --unfinished or --older-than DAYS"));
+            .hint("name them, or give --unfinished, --older-than DAYS or --store"));
     }
     let found = if arguments.named.is_empty() {
         folder::list(runs)?
@@ -95,9 +168,7 @@ fn chosen(runs: &Path, arguments: &Arguments) -> Result<Vec<Summary>> {
             continue;
         }
         let wanted = !arguments.unfinished || run.state == State::Unfinished;
-        let old = arguments
-            .older_than
-            .is_none_or(|days| idle(&run.path) >= Duration::from_secs(86_400 * u64::from(days)));
+        let old = is_old(arguments, idle(&run.path));
         let again = chosen.iter().any(|one: &Summary| one.id == run.id);
         if wanted && old && !again {
             chosen.push(run);

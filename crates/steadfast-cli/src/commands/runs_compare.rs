@@ -45,8 +45,8 @@ pub fn run(runs: &Path, names: &[String], global: Global) -> Result<()> {
         let mut row = vec![line.arm, line.axis.to_owned()];
         row.extend(found.iter().map(|(id, _)| match line.runs.get(id) {
             Some(change) => {
-                let [low, high] = change.ci95;
-                format!("{:+.1} ({low:+.1} … {high:+.1})", change.net_change)
+                let interval = output::interval(change.ci95, 1);
+                format!("{} ({interval})", output::signed(change.net_change, 1))
             }
             None => "–".to_owned(),
         }));

@@ -5,12 +5,13 @@ use crate::arguments::Global;
 use crate::output::{self, Table};
 use crate::progress::Progress;
 use clap::{Args, ValueEnum};
+use serde::Serialize;
 use std::path::PathBuf;
 use steadfast::Result;
 use steadfast::evaluation::Axis;
 use steadfast::evaluation::judge::cases::JUDGED;
-use steadfast::reports::frontier::{Estimate, Frontier, Point};
-use steadfast::reports::results::Results;
+use steadfast::reports::frontier::{Frontier, Point};
+use steadfast::reports::results::{Results, probability};
 use steadfast::settings::{Extent, Overrides, Preset, recipe};
 
 /// The flags of `study`.
@@ -86,7 +87,10 @@ pub fn run(arguments: Arguments, global: Global) -> Result<()> {
     let progress = Progress::new(global).agreeing(arguments.yes);
     let outcome = steadfast::study::run(&settings, &progress)?;
     if global.json {
-        output::json(&outcome.results)?;
+        output::json(&Answer {
+            results: &outcome.results,
+            finalists: outcome.frontier.as_ref(),
+        })?;
         return outcome.within_budget;
     }
     match &outcome.frontier {
@@ -99,6 +103,16 @@ pub fn run(arguments: Arguments, global: Global) -> Result<()> {
         outcome.run.join("results.json").display()
     ))?;
     outcome.within_budget
+}
+
+/// What `--json` prints: results.json, and frontier.json where the recipe has finalists. The former has
+/// a `frontier` of its own, the points of its figure.
+#[derive(Serialize)]
+struct Answer<'a> {
+    #[serde(flatten)]
+    results: &'a Results,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    finalists: Option<&'a Frontier>,
 }
 
 /// Each arm's axes, before and after.
@@ -158,7 +172,7 @@ fn write_frontier(frontier: &Frontier) -> Result<()> {
                 target
                     .bound
                     .map_or(String::new(), |bound| format!("{bound:.2}")),
-                target.p.map_or(String::new(), |p| format!("{p:.3}")),
+                target.p.map_or(String::new(), probability),
                 target.verdict.words().to_owned(),
             ]);
         }
@@ -188,20 +202,19 @@ fn points(points: &[Point]) -> Table {
         "drift",
         "leakage",
     ]);
-    let interval = |one: &Estimate| format!("{:+.1} … {:+.1}", one.ci95[0], one.ci95[1]);
     for point in points {
         table.row(vec![
             point.setting(),
             point.seed.to_string(),
-            format!("{:+.1}", point.gain.value),
-            interval(&point.gain),
-            format!("{:+.3}", point.likelihood_gain.value),
-            format!("{:+.1}", point.safety_loss.value),
-            interval(&point.safety_loss),
-            format!("{:+.1}", point.knowledge_loss.value),
-            interval(&point.knowledge_loss),
+            output::signed(point.gain.value, 1),
+            output::interval(point.gain.ci95, 1),
+            output::signed(point.likelihood_gain.value, 3),
+            output::signed(point.safety_loss.value, 1),
+            output::interval(point.safety_loss.ci95, 1),
+            output::signed(point.knowledge_loss.value, 1),
+            output::interval(point.knowledge_loss.ci95, 1),
             format!("{:.4}", point.drift),
-            format!("{:+.1}", point.leakage.value),
+            output::signed(point.leakage.value, 1),
         ]);
     }
     table

@@ -112,6 +112,10 @@ fn a_study_is_reported_again_from_its_kept_scores_alone() {
     let again = folder.run(&kept);
     assert!(again.contains("exit code: 0"), "{again}");
     assert_eq!(read("out/frontier.json"), whole);
+    let document = folder.json(&["study", "recipe.toml", "--quiet", "--kept", "--json"]);
+    let frontier: serde_json::Value = serde_json::from_slice(&whole).expect("JSON");
+    assert_eq!(document["finalists"], frontier);
+    assert!(document["frontier"].is_array(), "results.json's own");
     let table = |said: &str| {
         let from = said.find("on development items").expect("a table");
         said[from..said.find("\nreport ").expect("a report")].to_owned()

@@ -100,6 +100,17 @@ fn runs_are_shown_compared_and_removed() {
         asked.contains("exit code: 1") && asked.contains("nothing was removed"),
         "{asked}"
     );
+    // What runs share stays until it is named.
+    let store = folder.path().join("runs/store");
+    let held = || std::fs::read_dir(&store).expect("a store").count();
+    let recent = folder.run(&["runs", "clean", "--store", "--older-than", "1", "--yes"]);
+    assert!(recent.contains("removed 0 runs, 0 B"), "{recent}");
+    assert!(held() > 1);
+    let shared = folder.run(&["runs", "clean", "--store", "--yes"]);
+    assert!(
+        shared.contains(" files of the store") && held() == 0,
+        "{shared}"
+    );
     let removed = folder.run(&["runs", "clean", ids[0], "--yes"]);
     assert!(removed.contains("removed 1 run,"), "{removed}");
     let left = folder.json(&["runs", "--json"]);

@@ -333,6 +333,15 @@ impl Results {
     }
 }
 
+/// A probability for people: no test has shown one of 0.
+pub fn probability(p: f64) -> String {
+    if p < 0.001 {
+        "< 0.001".into()
+    } else {
+        format!("{p:.3}")
+    }
+}
+
 impl Change {
     /// Does the 95% interval leave out zero?
     pub fn is_clear(&self) -> bool {
@@ -341,11 +350,7 @@ impl Change {
 
     /// Its p for people.
     pub fn probability(&self) -> String {
-        if self.p < 0.001 {
-            "< 0.001".into()
-        } else {
-            format!("{:.3}", self.p)
-        }
+        probability(self.p)
     }
 
     fn check(&self, place: &str, mistake: &mut impl FnMut(String, String)) {

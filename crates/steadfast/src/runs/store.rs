@@ -72,6 +72,28 @@ impl Store {
         })
     }
 
+    /// The files in it: finished stages, and what a kill left half written.
+    ///
+    /// # Errors
+    /// The folder cannot be read; one that is not there holds nothing.
+    pub fn files(&self) -> Result<Vec<PathBuf>> {
+        let entries = match std::fs::read_dir(&self.folder) {
+            Ok(entries) => entries,
+            Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(cause) => return Err(Error::file("read", &self.folder, cause)),
+        };
+        let mut files = Vec::new();
+        for entry in entries {
+            let path = entry
+                .map_err(|cause| Error::file("read", &self.folder, cause))?
+                .path();
+            if path.is_file() {
+                files.push(path);
+            }
+        }
+        Ok(files)
+    }
+
     fn path(&self, stage: &str, inputs: &impl Serialize) -> Result<PathBuf> {
         let inputs = serde_json::to_string(inputs).map_err(|cause| {
             Error::bug(format!("the inputs of {stage} have no JSON form")).because(cause)

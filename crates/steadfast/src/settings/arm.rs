@@ -299,7 +299,7 @@ impl Hyperparameters {
             anchor: AnchorSettings {
                 kind: AnchorKind::Kl,
                 share: if method == MethodName::NullSpace {
-                    0.05
+                    0.15
                 } else {
                     0.0
                 },

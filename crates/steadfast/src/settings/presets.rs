@@ -64,11 +64,11 @@ impl Preset {
             },
             Self::Standard => Scale {
                 conversations: 600, training_tokens: 80_000, items: Some(160),
-                retain_prompts: 160, retain_tokens: 40_000, reply_tokens: 64,
+                retain_prompts: 480, retain_tokens: 40_000, reply_tokens: 64,
             },
             Self::Full => Scale {
                 conversations: 2_000, training_tokens: 600_000, items: None,
-                retain_prompts: 480, retain_tokens: 120_000, reply_tokens: 96,
+                retain_prompts: 700, retain_tokens: 120_000, reply_tokens: 96,
             },
         }
     }
