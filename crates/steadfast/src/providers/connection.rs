@@ -12,6 +12,9 @@ use std::time::Duration;
 
 /// Longest wait for a connection.
 const CONNECT: Duration = Duration::from_secs(15);
+/// A connection that has rested so long is not used again: uvicorn, which MLflow runs on, closes its own
+/// after 5 seconds, and a request that crosses the closing is lost.
+const IDLE: Duration = Duration::from_secs(4);
 
 /// A key, which no message shows.
 #[derive(Clone)]
@@ -165,6 +168,7 @@ impl Connection {
             .redirect(redirects)
             .timeout(self.timeout)
             .connect_timeout(self.timeout.min(CONNECT))
+            .pool_idle_timeout(IDLE)
             .user_agent(concat!("steadfast/", env!("CARGO_PKG_VERSION")));
         // A server on this machine is never behind a proxy.
         if self.is_here() {
