@@ -926,10 +926,9 @@ def suite_questions():
     """Each general question of the shipped suites with its answer."""
     for line in (HERE / SUITES[-1]).read_text(encoding="utf-8").splitlines():
         row = json.loads(line)
-        asked = next(filter(None, map(row.get, ["question", "instruction", "context"])), "")
-        answers = row.get("choices") or row.get("answers") or [row.get("answer") or row.get("response") or ""]
-        right = row["answer"] if "choices" in row else 0
-        yield f"{asked} {answers[right]}"
+        asked = next(row[name] for name in ["question", "instruction", "context"] if name in row)
+        answer = next(row[name] for name in ["answer", "response", "continuation"] if name in row)
+        yield f"{asked} {row['choices'][answer] if 'choices' in row else answer}"
 
 
 def plain(text):

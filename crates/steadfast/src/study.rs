@@ -173,7 +173,7 @@ fn run_over(
         }
     }
     let mut elsewhere = Vec::new();
-    let store = Store::new(folder.path().join("store"));
+    let store = Store::within(folder.path());
     for one in begun {
         let max_tokens = settings.generation.max_tokens;
         let outcome = one.finish(&part.suites, max_tokens, &store, bench.learnt()?, listener)?;
@@ -300,7 +300,7 @@ pub fn tune(
     let retained = arm::retains(&settings.arm)
         .then(|| {
             // Written by one process: a sample of text depends on its place among the others.
-            let store = Store::new(settings.output.join("store"));
+            let store = Store::within(&settings.output);
             group.told(|| replies::retain_set(&base, &settings.retain, &store, listener))
         })
         .transpose()?;

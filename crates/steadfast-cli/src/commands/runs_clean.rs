@@ -111,34 +111,31 @@ fn what(runs: usize, stored: usize) -> String {
 fn idle_runs(runs: &Path) -> Result<()> {
     let busy = |run: &Summary| run.state == State::Running;
     match folder::list(runs)?.into_iter().find(busy) {
-        Some(run) => Err(Error::user(format!("{} is running", run.id))
-            .at(&run.path)
-            .hint("stop it first, or leave the store")),
+        Some(run) => Err(running(&run, "stop it first, or leave the store")),
         None => Ok(()),
     }
+}
+
+fn running(run: &Summary, hint: &str) -> Error {
+    Error::user(format!("{} is running", run.id))
+        .at(&run.path)
+        .hint(hint)
 }
 
 /// The files of the store that are to go.
 fn stored(runs: &Path, arguments: &Arguments) -> Result<Vec<PathBuf>> {
     idle_runs(runs)?;
-    let files = Store::new(runs.join("store")).files()?;
-    let old = |path: &PathBuf| is_old(arguments, since(path));
+    let files = Store::within(runs).files()?;
+    let old = |path: &PathBuf| is_old(arguments, path);
     Ok(files.into_iter().filter(old).collect())
 }
 
-/// Whether nothing was written for as long as is asked.
-fn is_old(arguments: &Arguments, idle: Duration) -> bool {
+/// Whether nothing was written there for as long as is asked.
+fn is_old(arguments: &Arguments, path: &Path) -> bool {
     let day = Duration::from_secs(86_400);
-    arguments.older_than.is_none_or(|days| idle >= day * days)
-}
-
-/// How long ago a file was written. A clock that was set back makes nothing old.
-fn since(path: &Path) -> Duration {
-    let written = path.metadata().and_then(|file| file.modified());
-    written
-        .ok()
-        .and_then(|written| written.elapsed().ok())
-        .unwrap_or_default()
+    arguments
+        .older_than
+        .is_none_or(|days| idle(path) >= day * days)
 }
 
 fn chosen(runs: &Path, arguments: &Arguments) -> Result<Vec<Summary>> {
@@ -161,14 +158,12 @@ fn chosen(runs: &Path, arguments: &Arguments) -> Result<Vec<Summary>> {
     for run in found {
         if run.state == State::Running {
             if !arguments.named.is_empty() {
-                return Err(Error::user(format!("{} is running", run.id))
-                    .at(&run.path)
-                    .hint("stop it first"));
+                return Err(running(&run, "stop it first"));
             }
             continue;
         }
         let wanted = !arguments.unfinished || run.state == State::Unfinished;
-        let old = is_old(arguments, idle(&run.path));
+        let old = is_old(arguments, &run.path);
         let again = chosen.iter().any(|one: &Summary| one.id == run.id);
         if wanted && old && !again {
             chosen.push(run);
@@ -177,8 +172,8 @@ fn chosen(runs: &Path, arguments: &Arguments) -> Result<Vec<Summary>> {
     Ok(chosen)
 }
 
-/// How long nothing was written in the folder. A clock that was set back makes nothing old.
-fn idle(folder: &Path) -> Duration {
+/// How long a file was not written, or nothing in a folder. A clock that was set back makes nothing old.
+fn idle(path: &Path) -> Duration {
     fn newest(folder: &Path) -> Option<SystemTime> {
         let entries = std::fs::read_dir(folder).ok()?.flatten();
         let times = entries.filter_map(|entry| {
@@ -192,7 +187,12 @@ fn idle(folder: &Path) -> Duration {
         });
         times.max()
     }
-    newest(folder)
-        .and_then(|newest| newest.elapsed().ok())
+    let written = if path.is_dir() {
+        newest(path)
+    } else {
+        path.metadata().and_then(|file| file.modified()).ok()
+    };
+    written
+        .and_then(|written| written.elapsed().ok())
         .unwrap_or_default()
 }

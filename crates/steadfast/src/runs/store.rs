@@ -29,6 +29,11 @@ impl Store {
         }
     }
 
+    /// The store of a folder of runs, of a run, or of what `tune` writes: its `store/`.
+    pub fn within(folder: &Path) -> Self {
+        Self::new(folder.join("store"))
+    }
+
     /// The value of `stage` for these `inputs`: read if it is there and whole, else computed and kept.
     ///
     /// The value returned has always passed through its form on disk, so that a study that computed

@@ -148,7 +148,7 @@ impl<'a> Workbench<'a> {
             folder,
             listener,
             loaded,
-            store: Store::new(settings.runs.join("store")),
+            store: Store::within(&settings.runs),
             keeping: Keeping::new(settings, located),
             base: OnceCell::new(),
             drift: OnceCell::new(),
