@@ -2,6 +2,7 @@
 
 use crate::arguments::LogFormat;
 use anstyle::{AnsiColor, Style};
+use std::sync::atomic::{AtomicBool, Ordering};
 use steadfast::Error;
 use steadfast::error::{Class, Place};
 use steadfast::events::Event;
@@ -20,8 +21,21 @@ pub fn exit_code(class: Class) -> u8 {
     }
 }
 
+/// Whether a signal is ending the process.
+static ENDING: AtomicBool = AtomicBool::new(false);
+
+/// Ends the process at once. What other threads fail at on the way, where a device's driver is gone
+/// before they are, is nobody's mistake and is not said.
+pub fn end(code: i32) -> ! {
+    ENDING.store(true, Ordering::SeqCst);
+    std::process::exit(code)
+}
+
 /// Prints an error in the form that was asked for.
 pub fn say(error: &Error, format: LogFormat) {
+    while ENDING.load(Ordering::SeqCst) {
+        std::thread::park();
+    }
     match format {
         LogFormat::Text => print(error),
         LogFormat::Json => log(error),

@@ -49,7 +49,7 @@ pub fn run(arguments: Arguments, group: &dyn Group) -> Result<()> {
 pub fn explain_interrupt(how: &'static str, format: LogFormat) {
     let handler = move || {
         errors::remark(&format!("\ninterrupted\nhint: {how}"), format);
-        std::process::exit(130);
+        errors::end(130);
     };
     // Without a handler Ctrl-C still ends the process, only without the hint.
     let _ = ctrlc::set_handler(handler);

@@ -101,7 +101,7 @@ fn stop_on_interrupt(stop: &Stop) -> Result<()> {
     let (stop, again) = (stop.clone(), std::sync::atomic::AtomicBool::new(false));
     let handler = move || {
         if again.swap(true, std::sync::atomic::Ordering::Relaxed) {
-            std::process::exit(130);
+            errors::end(130);
         }
         stop.now();
     };

@@ -27,12 +27,20 @@ use std::path::{Path, PathBuf};
 /// unreachable.
 const TRAINING: &str = "steadfast.training/3";
 
-/// The version of training on a device: another device rounds otherwise, and a run goes on where it
-/// began.
-pub fn version(device: TrainingDevice) -> String {
+/// The same of arms with retained replies in the loss.
+const ANCHORED: &str = "steadfast.training/4";
+
+/// The version of training `arm` on a device: another device rounds otherwise, and a run goes on where
+/// it began.
+pub fn version(arm: &ArmSettings, device: TrainingDevice) -> String {
+    let version = if arm.hyperparameters.anchor.share > 0.0 {
+        ANCHORED
+    } else {
+        TRAINING
+    };
     match device {
-        TrainingDevice::Cpu => TRAINING.to_owned(),
-        TrainingDevice::Cuda(_) => format!("{TRAINING} on cuda"),
+        TrainingDevice::Cpu => version.to_owned(),
+        TrainingDevice::Cuda(_) => format!("{version} on cuda"),
     }
 }
 
@@ -271,7 +279,7 @@ fn finished(work: &Work<'_>, run: &str) -> Option<Record> {
 /// Digest of everything that decides what training ends with.
 fn identity(work: &Work<'_>) -> Result<String> {
     let inputs = (
-        version(work.device),
+        version(work.arm, work.device),
         &work.base.located.sha256,
         // The scales are measured, not trained.
         (work.arm.method, &work.arm.hyperparameters),

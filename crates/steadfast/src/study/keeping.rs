@@ -124,7 +124,7 @@ impl<'a> Keeping<'a> {
                     prompts(suites::drift_prompts()?),
                 );
                 Ok::<_, Error>((
-                    arm::version(self.settings.device),
+                    arm::version(arm, self.settings.device),
                     arm.method,
                     &arm.hyperparameters,
                     (seed, scale),

@@ -131,6 +131,7 @@ pub fn train(task: &Task<'_>, method: &mut dyn Method, listener: &dyn Listener) 
     let settings = task.hyperparameters;
     let plan = plan(task)?;
     let steps = plan.steps.len();
+    let anchored = anchored_weight(task.anchors, &plan);
     let warmup = (steps as f64 * settings.warmup).round() as usize;
     let mut state = start(task, method, listener)?;
     if state.progress.step > 0 {
@@ -150,7 +151,8 @@ pub fn train(task: &Task<'_>, method: &mut dyn Method, listener: &dyn Listener) 
         }
         let started = Instant::now();
         let rate = learning_rate(settings.learning_rate, step, steps, warmup);
-        let outcome = one_step(task, method, &mut state.optimizer, &plan.steps[step], rate)
+        let batches = &plan.steps[step];
+        let outcome = one_step(task, method, &mut state.optimizer, batches, anchored, rate)
             .map_err(|error| not_a_number(error, step))?;
         state.progress.step = step + 1;
         state.progress.tokens += outcome.tokens as u64;
@@ -233,6 +235,15 @@ fn plan(task: &Task<'_>) -> Result<Plan> {
     Ok(plan)
 }
 
+/// Weight of one retained token in the loss of any step: that of their mean, divided by how many a step
+/// has of them on average. A step whose replies are short has few and counts for few; taken as its own
+/// mean, a reply of one word would pull as hard as one of a hundred.
+fn anchored_weight(anchors: &Anchors, plan: &Plan) -> f64 {
+    let read = plan.steps.iter().flatten().flat_map(|batch| &batch.anchors);
+    let rows: usize = read.map(|index| anchors.replies[*index].rows.len()).sum();
+    anchors.weight * plan.steps.len() as f64 / rows.max(1) as f64
+}
+
 /// The newest checkpoint, put into the method; or the beginning.
 fn start(task: &Task<'_>, method: &mut dyn Method, listener: &dyn Listener) -> Result<Checkpoint> {
     if task.resume
@@ -289,7 +300,12 @@ struct StepGradients {
 
 /// The loss is the mean over all learnt tokens of the step, however they fall into batches: a batch
 /// with few of them counts for few.
-fn step_gradients(task: &Task<'_>, adapter: &Adapter, batches: &[Batch]) -> Result<StepGradients> {
+fn step_gradients(
+    task: &Task<'_>,
+    adapter: &Adapter,
+    batches: &[Batch],
+    anchored: f64,
+) -> Result<StepGradients> {
     let learnt = |batch: &Batch| -> usize {
         batch
             .examples
@@ -300,16 +316,9 @@ fn step_gradients(task: &Task<'_>, adapter: &Adapter, batches: &[Batch]) -> Resu
             })
             .sum()
     };
-    let anchored = |batch: &Batch| -> usize {
-        batch
-            .anchors
-            .iter()
-            .map(|index| task.anchors.replies[*index].rows.len())
-            .sum()
-    };
     let shares = Shares {
         target: 1.0 / batches.iter().map(learnt).sum::<usize>().max(1) as f64,
-        anchor: task.anchors.weight / batches.iter().map(anchored).sum::<usize>().max(1) as f64,
+        anchor: anchored,
     };
     let mut step = StepGradients {
         loss: 0.0,
@@ -381,6 +390,7 @@ fn one_step(
     method: &mut dyn Method,
     optimizer: &mut AdamW,
     batches: &[Batch],
+    anchored: f64,
     rate: f64,
 ) -> Result<StepOutcome> {
     let StepGradients {
@@ -388,7 +398,7 @@ fn one_step(
         divergence,
         tokens,
         gradients,
-    } = step_gradients(task, &method.adapter()?, batches)?;
+    } = step_gradients(task, &method.adapter()?, batches, anchored)?;
     let (gradients, penalty) = method.pull_back(&gradients)?;
     let norm = norm(&gradients)?;
     if !loss.is_finite() || !norm.is_finite() {

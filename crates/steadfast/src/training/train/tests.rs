@@ -244,7 +244,11 @@ fn batches() -> Vec<Batch> {
 /// What training minimises on fixed batches, and its gradients.
 fn objective(world: &World, method: &dyn Method) -> (f64, Parameters) {
     let adapter = method.adapter().unwrap();
-    let step = step_gradients(&world.task(false), &adapter, &batches()).unwrap();
+    let plan = Plan {
+        steps: vec![batches()],
+    };
+    let anchored = anchored_weight(&world.anchors, &plan);
+    let step = step_gradients(&world.task(false), &adapter, &batches(), anchored).unwrap();
     let (gradients, penalty) = method.pull_back(&step.gradients).unwrap();
     (step.loss + step.divergence + penalty.value, gradients)
 }
@@ -442,7 +446,8 @@ fn accumulated_batches_equal_one_batch() {
         examples: examples.to_vec(),
         anchors: vec![],
     };
-    let step = |batches: &[Batch]| step_gradients(&world.task(false), &adapter, batches).unwrap();
+    let step =
+        |batches: &[Batch]| step_gradients(&world.task(false), &adapter, batches, 0.0).unwrap();
     let whole = step(&[batch(&[0, 1, 2, 3])]);
     let parts = step(&[batch(&[0]), batch(&[1, 2, 3])]);
     assert!((whole.loss - parts.loss).abs() < 1e-5);
@@ -457,6 +462,29 @@ fn accumulated_batches_equal_one_batch() {
             .unwrap();
         assert!(worst < 1e-4, "{name}: {worst}");
     }
+}
+
+#[test]
+fn every_retained_token_counts_alike_however_steps_divide_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut world = World::new(KINDS[0], folder.path());
+    world.anchors.weight = 3.0;
+    world.anchors.replies[0].rows.truncate(1);
+    let rows = |index: usize| world.anchors.replies[index].rows.len();
+    let batch = |anchors: &[usize]| {
+        vec![Batch {
+            examples: vec![0],
+            anchors: anchors.to_vec(),
+        }]
+    };
+    let plan = Plan {
+        steps: vec![batch(&[0]), batch(&[]), batch(&[1, 2, 1])],
+    };
+    let all = rows(0) + 2 * rows(1) + rows(2);
+    assert!(rows(0) < rows(1));
+    let each = anchored_weight(&world.anchors, &plan);
+    // A mean over the steps is the weight times a mean over the tokens.
+    assert!((each * all as f64 / 3.0 - 3.0).abs() < 1e-12);
 }
 
 #[test]
