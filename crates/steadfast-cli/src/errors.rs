@@ -24,8 +24,8 @@ pub fn exit_code(class: Class) -> u8 {
 /// Whether a signal is ending the process.
 static ENDING: AtomicBool = AtomicBool::new(false);
 
-/// Ends the process at once. What other threads fail at on the way, where a device's driver is gone
-/// before they are, is nobody's mistake and is not said.
+/// Ends the process at once. Other threads may fail meanwhile because a device's driver is already
+/// gone; that is not said.
 pub fn end(code: i32) -> ! {
     ENDING.store(true, Ordering::SeqCst);
     std::process::exit(code)

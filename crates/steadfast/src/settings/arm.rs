@@ -293,7 +293,7 @@ impl Hyperparameters {
             validate_every: 20,
             early_stopping: None,
             penalty: match method {
-                // Exact where the anchor is a sample, so it may be strong: see docs/decisions.md.
+                // Computed from all moments where the anchor is a sample a step: see docs/decisions.md.
                 MethodName::NullSpace => 30.0,
                 MethodName::L2Sp => 1.0,
                 _ => 0.0,

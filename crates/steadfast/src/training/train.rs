@@ -235,9 +235,8 @@ fn plan(task: &Task<'_>) -> Result<Plan> {
     Ok(plan)
 }
 
-/// Weight of one retained token in the loss of any step: that of their mean, divided by how many a step
-/// has of them on average. A step whose replies are short has few and counts for few; taken as its own
-/// mean, a reply of one word would pull as hard as one of a hundred.
+/// Weight of one retained token in every step's loss: `weight` over the number of retained tokens that an
+/// average step reads. A step with few of them counts for few, and one without for none.
 fn anchored_weight(anchors: &Anchors, plan: &Plan) -> f64 {
     let read = plan.steps.iter().flatten().flat_map(|batch| &batch.anchors);
     let rows: usize = read.map(|index| anchors.replies[*index].rows.len()).sum();
@@ -299,7 +298,7 @@ struct StepGradients {
 }
 
 /// The loss is the mean over all learnt tokens of the step, however they fall into batches: a batch
-/// with few of them counts for few.
+/// with few of them counts for few. `anchored` is the weight of each retained token.
 fn step_gradients(
     task: &Task<'_>,
     adapter: &Adapter,
