@@ -220,6 +220,13 @@ pub struct AnchorSettings {
     pub weight: f64,
 }
 
+impl AnchorSettings {
+    /// Whether any are read.
+    pub fn is_on(&self) -> bool {
+        self.share > 0.0
+    }
+}
+
 /// Everything that decides what training does, defaults filled in.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Hyperparameters {

@@ -33,7 +33,7 @@ const ANCHORED: &str = "steadfast.training/4";
 /// The version of training `arm` on a device: another device rounds otherwise, and a run goes on where
 /// it began.
 pub fn version(arm: &ArmSettings, device: TrainingDevice) -> String {
-    let version = if arm.hyperparameters.anchor.share > 0.0 {
+    let version = if arm.hyperparameters.anchor.is_on() {
         ANCHORED
     } else {
         TRAINING
@@ -109,7 +109,7 @@ pub fn is_finished(folder: &Path) -> bool {
 
 /// Whether the arm needs the base's own replies.
 pub fn retains(arm: &ArmSettings) -> bool {
-    arm.method.retains() || arm.hyperparameters.anchor.share > 0.0
+    arm.method.retains() || arm.hyperparameters.anchor.is_on()
 }
 
 /// What training the arm asks of memory.
@@ -383,7 +383,7 @@ fn up_to<'a, 'b>(sequences: &'b [&'a [u32]], tokens: usize) -> &'b [&'a [u32]] {
 /// Retained replies in the loss, with the base's own hidden states.
 fn anchors(work: &Work<'_>) -> Result<Anchors> {
     let own = &work.arm.hyperparameters.anchor;
-    if own.share <= 0.0 {
+    if !own.is_on() {
         return Ok(Anchors::default());
     }
     let pairs: Vec<(&[u32], &[u32])> = retained(work)?
