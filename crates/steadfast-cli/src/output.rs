@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 use std::io::{self, Write};
-use steadfast::reports::results::Change;
+use steadfast::results::Change;
 use steadfast::{Error, Result};
 
 /// Writes to stdout. A reader that has gone away (`… | head`) is no failure.

@@ -4,13 +4,14 @@
 //! [`settings`] (what the user asked for) → [`conversations`] (text to tokens and a loss mask) →
 //! [`models`] (weights in, forward and backward, weights out) → [`methods`] (what may move) →
 //! [`training`] (the loop), or [`providers`] (the same arm, trained elsewhere) → [`evaluation`] (three axes, before and after) → [`runs`] (one folder
-//! on disk) → [`reports`] (figures and pages). [`study`] strings them together; [`server`] lets other
+//! on disk, with its [`results`]) → [`reports`] (figures and pages). [`study`] strings them together; [`server`] lets other
 //! programs ask the result.
 //!
 //! The library prints nothing (but a last line before it ends the process of a hostile template,
 //! [`conversations::template::say_with`]) and knows no command line: it emits typed [`events`] and returns
 //! typed [`error`]s.
 
+mod axis;
 pub mod conversations;
 pub mod digest;
 pub mod error;
@@ -21,6 +22,7 @@ pub mod methods;
 pub mod models;
 pub mod providers;
 pub mod reports;
+pub mod results;
 pub mod runs;
 pub mod server;
 pub mod settings;

@@ -33,7 +33,7 @@ use crate::reports;
 use crate::reports::card::Card;
 use crate::reports::frontier::Frontier;
 use crate::reports::mlflow;
-use crate::reports::results::{Results, Training};
+use crate::results::{Results, Training};
 use crate::runs::folder::{self, RunFolder};
 use crate::runs::store::Store;
 use crate::runs::{atomic, manifest};

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use steadfast::evaluation::measurement::{Measurement, compare};
 use steadfast::events::Silent;
 use steadfast::models::Adapter;
-use steadfast::reports::results::Results;
+use steadfast::results::Results;
 use steadfast::runs::kept::Kept;
 use steadfast::runs::manifest::Manifest;
 use steadfast::server::{files, jobs};

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use steadfast::Result;
 use steadfast::evaluation::judge::check::INDICATIVE;
 use steadfast::evaluation::measurement::{Comparison, compare};
-use steadfast::reports::results::{Change, Judged};
+use steadfast::results::{Change, Judged};
 
 /// The flags of `compare`.
 #[derive(Args, Debug)]

@@ -6,7 +6,7 @@ use serde::Serialize;
 use std::collections::BTreeMap;
 use std::path::Path;
 use steadfast::evaluation::Axis;
-use steadfast::reports::results::{Change, Results};
+use steadfast::results::{Change, Results};
 use steadfast::runs::folder;
 use steadfast::{Error, Result};
 

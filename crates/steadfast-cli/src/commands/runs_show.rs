@@ -6,7 +6,7 @@ use crate::output;
 use serde::Serialize;
 use std::path::Path;
 use steadfast::Result;
-use steadfast::reports::results::Results;
+use steadfast::results::Results;
 use steadfast::runs::folder::{self, Summary};
 use steadfast::runs::manifest::Manifest;
 

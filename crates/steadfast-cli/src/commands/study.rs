@@ -11,7 +11,7 @@ use steadfast::Result;
 use steadfast::evaluation::Axis;
 use steadfast::evaluation::judge::cases::JUDGED;
 use steadfast::reports::frontier::{Frontier, Point};
-use steadfast::reports::results::{Results, probability};
+use steadfast::results::{Results, probability};
 use steadfast::settings::{Extent, Overrides, Preset, recipe};
 
 /// The flags of `study`.

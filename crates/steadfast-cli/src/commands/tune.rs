@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use steadfast::Result;
 use steadfast::events::{Listener, Silent};
 use steadfast::group::Group;
-use steadfast::reports::results::Training;
+use steadfast::results::Training;
 use steadfast::settings::{TuneFlags, TuneSettings};
 
 /// The flags of `tune`.

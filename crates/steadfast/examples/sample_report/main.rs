@@ -4,7 +4,8 @@
 //! cargo run --release -p steadfast --example sample_report -- FOLDER [ARMS] [ITEMS]
 //! ```
 
-use steadfast::reports::{items, page, results};
+use steadfast::reports::{items, page};
+use steadfast::results;
 
 mod sample;
 

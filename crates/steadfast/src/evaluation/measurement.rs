@@ -4,7 +4,7 @@ use super::Axis;
 use super::judge::cases::{JUDGED, JUDGED_COHERENCE};
 use super::judge::session::JudgedBy;
 use super::statistics::{self, Observation};
-use crate::reports::results::{Change, Judged};
+use crate::results::{Change, Judged};
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;

@@ -1,7 +1,7 @@
 //! `job.json`: how far an arm has come at a service, written after each step that cannot be undone.
 
 use super::name::Name;
-use crate::reports::results::Training;
+use crate::results::Training;
 use crate::runs::atomic;
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};

@@ -12,7 +12,7 @@ use super::retry::{Backoff, Patience};
 use super::service::Service;
 use super::together::Together;
 use crate::events::{Event, Listener};
-use crate::reports::results::Training;
+use crate::results::Training;
 use crate::runs::atomic;
 use crate::settings::HostedArm;
 use crate::{Error, Result};

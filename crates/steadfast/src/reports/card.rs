@@ -1,10 +1,10 @@
 //! The README.md beside an adapter, in the form of the Hub's model cards: what it is, what was learnt
 //! and lost, and how to load it.
 
-use super::results::{Arm, Training};
 use crate::evaluation::Axis;
 use crate::models::resolve::{hub_name, is_hub_id};
 use crate::models::{Adapter, Multiple};
+use crate::results::{Arm, Training};
 use crate::runs::atomic;
 use crate::settings::{ArmSettings, DataSettings, DataSource};
 use crate::{Error, Result};

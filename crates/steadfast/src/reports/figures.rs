@@ -12,8 +12,8 @@ pub use disturbance::disturbance;
 pub use png::to_png;
 pub use scatter::{frontier, frontier_panel};
 
-use super::results::{Arm, Results};
 use super::svg::{self, Anchor, Element, label};
+use crate::results::{Arm, Results};
 use std::collections::BTreeSet;
 
 /// The fonts of a figure. Noto Sans is what PNG files are drawn with; browsers take what they have.

@@ -197,12 +197,7 @@ const NAMES: [&str; 6] = [
 ];
 
 /// Arms with long names whose points lie within `spread` points of one another.
-fn crowded(
-    arms: usize,
-    longest: usize,
-    spread: f64,
-    seed: u64,
-) -> crate::reports::results::Results {
+fn crowded(arms: usize, longest: usize, spread: f64, seed: u64) -> crate::results::Results {
     let mut results = sample::results(arms, seed);
     let own = sample::results(arms, seed + 1);
     for (index, arm) in results.arms.iter_mut().enumerate() {

@@ -9,9 +9,9 @@ pub mod server;
 #[cfg(test)]
 mod tests;
 
-use super::results::{Arm, Training};
 use crate::events::{Event, Listener};
 use crate::models::Multiple;
+use crate::results::{Arm, Training};
 use crate::runs::atomic;
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};

@@ -8,8 +8,8 @@ mod words;
 
 use super::figures::{self, Palette};
 use super::items::{Axis, ItemRow};
-use super::results::Results;
 use super::svg::escape;
+use crate::results::Results;
 use crate::runs::atomic;
 use crate::{Error, Result};
 use serde_json::{Value, json};

@@ -7,7 +7,7 @@
 
 use super::atomic;
 use crate::evaluation::measurement::Sample;
-use crate::reports::results::{LayerDisturbance, Training};
+use crate::results::{LayerDisturbance, Training};
 use crate::{Error, Result};
 use flate2::read::GzDecoder;
 use flate2::{Compression, GzBuilder};

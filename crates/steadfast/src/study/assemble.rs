@@ -17,7 +17,7 @@ use crate::reports::harness::Export;
 use crate::reports::items::{ItemRow, ItemSide};
 use crate::reports::mlflow::{self, Done};
 use crate::reports::page::{Agreement, Notes, SuiteNote};
-use crate::reports::results::{
+use crate::results::{
     Arm, Base, Drift, FrontierPoint, LayerDisturbance, Results, SCHEMA, Training,
 };
 use crate::runs::atomic;

@@ -15,7 +15,7 @@ use crate::providers::job::{Order, Provider};
 use crate::providers::record::Record;
 use crate::providers::retry::Patience;
 use crate::providers::training::{Hosted, PACE, connect, provider};
-use crate::reports::results::Training;
+use crate::results::Training;
 use crate::runs::folder::RunFolder;
 use crate::runs::store::Store;
 use crate::settings::{HostedArm, StudySettings};

@@ -7,7 +7,7 @@ use crate::evaluation::judge::cache::{Cache, Key};
 use crate::evaluation::measurement::{self, Measurement};
 use crate::evaluation::suites;
 use crate::providers::record::Record;
-use crate::reports::results::Results;
+use crate::results::Results;
 use crate::runs::kept::Kept;
 use crate::runs::manifest::Manifest;
 use crate::server::keys::Keys;

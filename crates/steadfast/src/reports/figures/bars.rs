@@ -2,8 +2,8 @@
 
 use super::{Figure, Palette, callout, heading, plain, signed, ticks};
 use crate::evaluation::Axis;
-use crate::reports::results::{Change, Results};
 use crate::reports::svg::{self, Anchor, Element, label, line, rectangle};
+use crate::results::{Change, Results};
 
 const LEFT: f64 = 40.0;
 const RIGHT: f64 = 12.0;
@@ -29,7 +29,7 @@ pub fn before_after(
     chance: Option<f64>,
     palette: &Palette,
 ) -> Figure {
-    let pairs: Vec<(&crate::reports::results::Arm, &Change)> = results
+    let pairs: Vec<(&crate::results::Arm, &Change)> = results
         .arms
         .iter()
         .filter_map(|arm| Some((arm, arm.axes.get(axis.name())?)))
@@ -225,7 +225,7 @@ pub fn before_after(
 }
 
 /// What stands under an arm's bars: one may be measured by another number than the figure's.
-fn name(arm: &crate::reports::results::Arm, change: &Change, first: &Change) -> String {
+fn name(arm: &crate::results::Arm, change: &Change, first: &Change) -> String {
     if change.metric == first.metric {
         arm.name.clone()
     } else {
@@ -251,7 +251,7 @@ fn number(value: f64) -> String {
     plain(value, usize::from(value < 99.95))
 }
 
-fn subtitle(pairs: &[(&crate::reports::results::Arm, &Change)], axis: Axis) -> String {
+fn subtitle(pairs: &[(&crate::results::Arm, &Change)], axis: Axis) -> String {
     let metric = pairs
         .first()
         .map_or(axis.metric(), |(_, change)| change.metric.as_str())

@@ -1,8 +1,8 @@
 //! How much each layer's output on retained text moved: one strip an arm, module by layer.
 
 use super::{Figure, Palette, heading};
-use crate::reports::results::{Arm, Results};
 use crate::reports::svg::{self, Anchor, Element, label, line, rectangle};
+use crate::results::{Arm, Results};
 use crate::settings::arm::PROJECTIONS;
 use std::collections::BTreeMap;
 

@@ -3,8 +3,8 @@
 use super::labels::{NAME, NUMBER, OWN, Room, around};
 use super::{Figure, Palette, callout, heading, plain, signed, ticks};
 use crate::evaluation::Axis;
-use crate::reports::results::{FrontierPoint, Results};
 use crate::reports::svg::{self, Anchor, Element, label, line};
+use crate::results::{FrontierPoint, Results};
 
 const WIDTH: f64 = 360.0;
 const LEFT: f64 = 48.0;

@@ -5,8 +5,8 @@ use crate::evaluation::Axis;
 use crate::evaluation::judge::check::INDICATIVE;
 use crate::reports::figures::{colour, plain, signed};
 use crate::reports::items::{ItemRow, lower_is_better};
-use crate::reports::results::{Arm, Change, Judged, Results};
 use crate::reports::svg::escape;
+use crate::results::{Arm, Change, Judged, Results};
 use std::collections::BTreeSet;
 use std::fmt::Write;
 

@@ -3,8 +3,8 @@
 use super::Notes;
 use crate::evaluation::Axis;
 use crate::reports::figures::{plain, signed};
-use crate::reports::results::{Arm, Change, Results};
 use crate::reports::svg::escape;
+use crate::results::{Arm, Change, Results};
 use std::fmt::Write;
 
 /// How to read the three figures.

@@ -1,7 +1,7 @@
 use super::*;
 use crate::reports::sample;
 
-const GOLDEN: &str = include_str!("../../../../tests/golden/results.json");
+const GOLDEN: &str = include_str!("../../../tests/golden/results.json");
 
 #[test]
 fn the_golden_file_reads_and_is_written_back_byte_for_byte() {

@@ -1,6 +1,6 @@
-//! `results.json`, schema `steadfast.results/1`.
+//! `results.json`, schema `steadfast.results/1`: what evaluation and training hand on to reports.
 
-use crate::evaluation::Axis;
+use crate::axis::Axis;
 use crate::{Error, Result};
 use serde::ser::SerializeMap;
 use serde::{Deserialize, Serialize, Serializer};
