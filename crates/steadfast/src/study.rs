@@ -13,6 +13,7 @@ pub mod keeping;
 pub mod measuring;
 pub mod plan;
 pub mod replies;
+mod targets;
 pub mod workbench;
 
 use crate::evaluation::hosted::HostedSubject;

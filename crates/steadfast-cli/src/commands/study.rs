@@ -163,6 +163,9 @@ fn write_frontier(frontier: &Frontier) -> Result<()> {
             share(headline.knowledge_loss_ratio),
             share(headline.drift_ratio),
         ))?;
+    }
+    if !frontier.targets.is_empty() {
+        output::write("\n")?;
         let mut table = Table::new(&["target", "limit", "value", "bound", "p", ""]);
         for target in &frontier.targets {
             table.row(vec![

@@ -60,7 +60,9 @@ pub struct Target {
     pub limit: f64,
     /// What it is; `null` where it is undefined.
     pub value: Option<f64>,
-    /// Upper one-sided 95% bound over items and seeds, for limits in points.
+    /// For limits in points, over items and seeds: the upper one-sided 95% bound; beyond another method,
+    /// the upper end of the paired 95% interval; short of the yardstick's gain, its lower end, which
+    /// must not be above 0.
     pub bound: Option<f64>,
     /// Of no difference over seeds, Holm-corrected, for limits that are shares.
     pub p: Option<f64>,
