@@ -5,7 +5,7 @@
 
 FIRST is a run folder of `study recipes/frontier.toml`, whose arms learnt hotel booking (STAR and SGD).
 Each is merged into the base, and the result learns to answer questions (Dolly's, with answers of at most
-40 words) by the same method and settings. Both domains' test items are measured before and after:
+15 words) by the same method and settings. Both domains' test items are measured before and after:
 
     kept      step accuracy in the first domain after the second, less before it (backward transfer)
     learnt    token F1 of answers in the second domain, after less before
@@ -21,8 +21,8 @@ import pathlib
 import subprocess
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
-# Kinds of questions, and the longest answer in words, since a short one can be compared word by word.
-KINDS, LONGEST_ANSWER, LONGEST_QUESTION = ("closed_qa", "information_extraction", "open_qa", "general_qa"), 40, 2000
+# Kinds of questions, and the longest answer in words: the suite asks for few, and reads 24 tokens.
+KINDS, LONGEST_ANSWER, LONGEST_QUESTION = ("closed_qa", "information_extraction", "open_qa", "general_qa"), 15, 2000
 STEPS = 120
 
 LORA = {"method": "lora", "learning_rate": 3e-3}
@@ -53,7 +53,8 @@ def write_lines(path: pathlib.Path, rows: list[dict]) -> None:
 
 
 def conversation(row: dict) -> dict:
-    turns = [("user", row["question"]), ("assistant", row["answer"])]
+    # As the suite asks.
+    turns = [("user", f"{row['question']}\nAnswer in a few words."), ("assistant", row["answer"])]
     return {"messages": [{"role": role, "content": content} for role, content in turns]}
 
 
@@ -62,7 +63,7 @@ def recipe(name: str, base: pathlib.Path, arm: dict, retain: bool, work: pathlib
     suites = {
         "star": (data / "hotel_star/test.jsonl", 100),
         "sgd": (data / "hotel_sgd/test.jsonl", 100),
-        "dolly_questions": (work / "test.jsonl", 199),
+        "dolly_questions": (work / "test.jsonl", 99),
     }
     # A string of JSON is one of TOML, and so are its numbers and lists.
     lines = [f"name = {json.dumps(name)}", 'preset = "standard"', f"base = {json.dumps(str(base))}", "seeds = [0]"]

@@ -151,6 +151,18 @@ pub struct FrontierPoint {
     pub knowledge_loss: f64,
     /// Drift, nats a token; `null` where it is not known.
     pub drift: Option<f64>,
+    /// Replies to safety prompts that say a line of the training data; absent where none was scored.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub leakage: Option<Leakage>,
+}
+
+/// How many in a hundred replies more than before.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Leakage {
+    /// Over all safety prompts that were answered, paired, in points.
+    pub net_change: f64,
+    /// 95% interval over items, clustered bootstrap.
+    pub ci95: [f64; 2],
 }
 
 /// Writes the axes in the order of the figures, not of the alphabet.
@@ -331,6 +343,16 @@ impl Results {
         }
         Error::all(mistakes)
     }
+}
+
+/// Is less of this metric better?
+pub fn lower_is_better(metric: &str) -> bool {
+    let metric = metric.rsplit('/').next().unwrap_or(metric);
+    metric.ends_with("nll")
+        || metric.contains("over_refusal")
+        || metric.contains("leakage")
+        || metric.contains("perplexity")
+        || metric.contains("kl_per_token")
 }
 
 /// A probability for people: no test has shown one of 0.

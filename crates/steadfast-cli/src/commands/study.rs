@@ -156,9 +156,10 @@ fn write_frontier(frontier: &Frontier) -> Result<()> {
     if let Some(headline) = &frontier.headline {
         let plural = if headline.seeds == 1 { "" } else { "s" };
         output::write(&format!(
-            "\ncandidate against yardstick, {} seed{plural}: gain {}, safety lost {}, knowledge lost {}, drift {}\n",
+            "\ncandidate against yardstick, {} seed{plural}: gain {} (by likelihood {}), safety lost {}, knowledge lost {}, drift {}\n",
             headline.seeds,
             share(headline.gain_ratio),
+            share(headline.likelihood_gain_ratio),
             share(headline.safety_loss_ratio),
             share(headline.knowledge_loss_ratio),
             share(headline.drift_ratio),
@@ -170,11 +171,11 @@ fn write_frontier(frontier: &Frontier) -> Result<()> {
         for target in &frontier.targets {
             table.row(vec![
                 target.name.clone(),
-                format!("{:.2}", target.limit),
+                format!("{:.3}", target.limit),
                 share(target.value),
                 target
                     .bound
-                    .map_or(String::new(), |bound| format!("{bound:.2}")),
+                    .map_or(String::new(), |bound| format!("{bound:.3}")),
                 target.p.map_or(String::new(), probability),
                 target.verdict.words().to_owned(),
             ]);
@@ -188,7 +189,7 @@ fn write_frontier(frontier: &Frontier) -> Result<()> {
 }
 
 fn share(value: Option<f64>) -> String {
-    value.map_or("undefined".into(), |value| format!("{value:.2}"))
+    value.map_or("undefined".into(), |value| format!("{value:.3}"))
 }
 
 fn points(points: &[Point]) -> Table {

@@ -22,7 +22,7 @@ pub struct Arguments {
     /// Conversations to learn from: chat JSON Lines or a public dialogue file
     #[arg(long, value_name = "FILE", required = true)]
     data: Vec<PathBuf>,
-    /// With a method that retains: conversations in which the base's replies should stay as they are,
+    /// With a method that retains, or an anchor: conversations in which the base's replies should stay as they are,
     /// beside general and safety prompts
     #[arg(long, value_name = "FILE")]
     retain: Vec<PathBuf>,
@@ -39,13 +39,28 @@ pub struct Arguments {
     /// Passes over the data [default: 1]
     #[arg(long, value_name = "N")]
     epochs: Option<f64>,
-    /// Peak learning rate
+    /// Peak learning rate [default: 1e-3; null-space, random-a and lora-null-2: 2e-3; full: 1e-4]
     #[arg(long, value_name = "X", allow_negative_numbers = true)]
     learning_rate: Option<f64>,
-    /// Rank of the adapter
+    /// How firmly `null-space` holds (or `l2-sp` pulls back): higher forgets less and learns less
+    /// [default: 30; l2-sp: 1]
+    #[arg(long, value_name = "X", allow_negative_numbers = true)]
+    penalty: Option<f64>,
+    /// Tokens of the base's own replies read for each training token, with KL(base ‖ tuned) on them in the
+    /// loss; any method can have it [default: null-space: 0.15, others: 0]
+    #[arg(long, value_name = "SHARE", allow_negative_numbers = true)]
+    anchor_share: Option<f64>,
+    /// Where `null-space` moves: low-retain, contrastive, random or free [default: contrastive]
+    #[arg(long, value_name = "NAME")]
+    subspace: Option<String>,
+    /// How much the base writes first, for methods that retain and for anchors: quick (48 replies), standard
+    /// (480) or full (700) [default: standard]
+    #[arg(long, value_name = "PRESET")]
+    preset: Option<String>,
+    /// Rank of the adapter [default: 16]
     #[arg(long, value_name = "R")]
     rank: Option<usize>,
-    /// Most tokens of one packed batch
+    /// Most tokens of one packed batch [default: 512]
     #[arg(long, value_name = "N")]
     batch_tokens: Option<usize>,
     /// Stop after this many validations without improvement
@@ -84,6 +99,10 @@ pub fn run(arguments: Arguments, global: Global, group: &dyn Group) -> Result<()
         steps: arguments.steps,
         epochs: arguments.epochs,
         learning_rate: arguments.learning_rate,
+        penalty: arguments.penalty,
+        anchor_share: arguments.anchor_share,
+        subspace: arguments.subspace,
+        preset: arguments.preset,
         rank: arguments.rank,
         batch_tokens: arguments.batch_tokens,
         early_stopping: arguments.early_stopping,

@@ -55,6 +55,7 @@ mistake!(recipe_missing_retained, "r.toml" => format!("{ARM}[retain]\npaths = [\
 mistake!(tune_retains_nothing, "d.jsonl" => GOOD; "tune", "--data", "d.jsonl", "--retain", "d.jsonl", "--retain", "nowhere.jsonl");
 mistake!(recipe_many, "r.toml" => "name = \"a/b\"\nseeds = [1, 1]\n[retain]\nprompts = 0\n[[arms]]\nmethod = 3\ntargets = [\"q_porj\"]\nwarmup = 2\n[[suites]]\nname = \"bookng\"\nlimit = 0\n"; "study", "r.toml");
 mistake!(recipe_finalists, "r.toml" => format!("name = \"x\"\nkeep = \"scores\"\n[budget]\nsafety = 1\n[finalists]\nseeds = [2, 2]\n{}", ARM.replace("name = \"x\"\n", "")); "study", "r.toml");
+mistake!(recipe_finalists_without_an_axis, "r.toml" => "name = \"x\"\n[[arms]]\nmethod = \"lora\"\nrole = \"yardstick\"\n[[arms]]\nmethod = \"null-space\"\nrole = \"candidate\"\n[finalists]\nseeds = [0]\n[[finalists.suites]]\nname = \"booking\"\n"; "study", "r.toml", "--quiet");
 mistake!(recipe_keeps_nothing, "r.toml" => ARM; "study", "r.toml", "--kept");
 mistake!(recipe_without_finalists, "r.toml" => ARM; "study", "r.toml", "--finalists");
 
@@ -85,11 +86,14 @@ mistake!(flag_device, "d.jsonl" => GOOD; "tune", "--data", "d.jsonl", "--device"
 mistake!(flag_device_not_built, "d.jsonl" => GOOD; "tune", "--data", "d.jsonl", "--device", "cuda");
 mistake!(flag_max_loss, "b.json" => "{}"; "gate", "b.json", "b.json", "--max-loss", "safety");
 mistake!(flag_unknown_axis, "b.json" => "{}"; "gate", "b.json", "b.json", "--max-loss", "safty=2");
+mistake!(flag_max_loss_of_a_metric, "b.json" => "{}"; "gate", "b.json", "b.json", "--max-loss", "statements/domain_leakage=much");
 mistake!(flag_unknown_suite, "x" => ""; "measure", "--suite", "arc_easy");
 mistake!(flag_limit_zero, "x" => ""; "measure", "--limit", "0", "--suite", "bookng");
 mistake!(flag_misspelt, "x" => ""; "study", "--presset", "quick");
 mistake!(flag_unknown_command, "x" => ""; "messure");
 mistake!(flag_many, "x" => ""; "tune", "--data", "nowhere.jsonl", "--method", "lorra", "--learning-rate", "-1", "--steps", "0");
+mistake!(flag_knobs, "d.jsonl" => GOOD; "tune", "--data", "d.jsonl", "--subspace", "contrastiv", "--penalty", "-1", "--anchor-share", "2", "--preset", "quik");
+mistake!(flag_knobs_of_others, "d.jsonl" => GOOD; "tune", "--data", "d.jsonl", "--method", "milora", "--subspace", "random", "--penalty", "3");
 mistake!(flag_threads, "x" => ""; "runs", "--threads", "0");
 
 // A judge.

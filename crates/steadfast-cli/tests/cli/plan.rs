@@ -40,6 +40,23 @@ fn a_plan_counts_what_the_recipe_asks_for_and_changes_nothing() {
 
 const SUITES: &str = "[[suites]]\nname = \"general_cloze\"\nlimit = 5\n";
 
+/// One of each axis, `[[suites]]` or `[[finalists.suites]]`.
+fn every_axis(table: &str) -> String {
+    ["booking", "statements", "general_choice"]
+        .map(|name| format!("[[{table}]]\nname = \"{name}\"\nlimit = 1\n"))
+        .concat()
+}
+
+#[test]
+fn the_recipe_for_ones_own_conversations_runs_as_it_stands() {
+    let chats = "{\"messages\":[{\"role\":\"user\",\"content\":\"A room?\"},\
+        {\"role\":\"assistant\",\"content\":\"For which night?\"}]}\n";
+    let recipe = concat!(env!("CARGO_MANIFEST_DIR"), "/../../recipes/own.toml");
+    let folder = Folder::new().with("chats.jsonl", chats.repeat(20));
+    let plan = folder.json(&["plan", recipe, "--json", "--quiet"]);
+    assert_eq!(plan["arms"].as_array().map(Vec::len), Some(2), "{plan}");
+}
+
 #[test]
 fn a_plan_counts_the_finalists_at_most_and_what_is_kept_as_nothing() {
     let recipe = format!(
@@ -48,8 +65,9 @@ fn a_plan_counts_the_finalists_at_most_and_what_is_kept_as_nothing() {
          scales = [0.5, 1.0, {{ first = 0.2, last = 1.0 }}]\n\
          [[arms]]\nname = \"mlp\"\nmethod = \"lora\"\ntargets = \"mlp\"\nrole = \"yardstick\"\nsteps = 1\n\
          [[arms]]\nmethod = \"null-space\"\nrole = \"candidate\"\nsteps = 1\nbatch_tokens = 64\n\
-         [data]\nconversations = 6\n{SUITES}\
-         [finalists]\nseeds = [0, 1]\n[[finalists.suites]]\nname = \"general_choice\"\nlimit = 3\n"
+         [data]\nconversations = 6\n{}[finalists]\nseeds = [0, 1]\n{}",
+        every_axis("suites"),
+        every_axis("finalists.suites"),
     );
     let folder = Folder::new().with("r.toml", recipe);
     let plan = planned(&folder);

@@ -4,7 +4,7 @@
 use super::items::{Axis, ItemRow, ItemSide};
 use super::page::{Agreement, Notes, SuiteNote};
 use super::results::{
-    Arm, Base, Change, Drift, FrontierPoint, LayerDisturbance, Results, SCHEMA, Training,
+    Arm, Base, Change, Drift, FrontierPoint, LayerDisturbance, Leakage, Results, SCHEMA, Training,
 };
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
@@ -57,6 +57,10 @@ pub fn results(arms: usize, seed: u64) -> Results {
             safety_loss: -arm.axes["safety"].net_change,
             knowledge_loss: -arm.axes["knowledge"].net_change,
             drift: arm.drift.kl_per_token,
+            leakage: arm.drift.kl_per_token.map(|drift| Leakage {
+                net_change: 90.0 * drift,
+                ci95: [80.0 * drift, 95.0 * drift],
+            }),
         })
         .collect();
     Results {

@@ -4,7 +4,8 @@ use super::Axis;
 use super::judge::cases::{JUDGED, JUDGED_COHERENCE};
 use super::judge::session::JudgedBy;
 use super::statistics::{self, Observation};
-use crate::results::{Change, Judged};
+use crate::results::{Change, Judged, lower_is_better};
+use crate::settings::suggest;
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -139,12 +140,12 @@ struct Pair {
 }
 
 /// Likelihoods and margins are in nats; everything else is a share, shown in points.
+fn is_share(metric: &str) -> bool {
+    !metric.ends_with("nll") && !metric.ends_with("margin")
+}
+
 fn factor(metric: &str) -> f64 {
-    if metric.ends_with("nll") || metric.ends_with("margin") {
-        1.0
-    } else {
-        100.0
-    }
+    if is_share(metric) { 100.0 } else { 1.0 }
 }
 
 impl Counted {
@@ -538,35 +539,48 @@ pub fn compare_judged(
     Ok(comparison)
 }
 
-/// Fails where an axis lost more points than allowed. The point estimate decides; its interval is said.
-pub fn gate(comparison: &Comparison, limits: &BTreeMap<Axis, f64>) -> Result<()> {
+/// Fails where more was lost than allowed, of an axis or of a metric by the name that [`Comparison`] gives
+/// it. The point estimate decides; its interval is said.
+pub fn gate(comparison: &Comparison, limits: &BTreeMap<String, f64>) -> Result<()> {
     let mut failures = Vec::new();
-    for (axis, limit) in limits {
-        let Some(change) = comparison.axes.get(axis.name()) else {
-            failures.push(
-                Error::user(format!(
-                    "no item of these measurements is about {}",
-                    axis.name()
-                ))
-                .hint(format!(
-                    "measure a suite of that axis, or drop --max-loss {}",
-                    axis.name()
-                )),
-            );
+    for (name, limit) in limits {
+        let axis = comparison.axes.get(name);
+        let Some(change) = axis.or_else(|| comparison.metrics.get(name)) else {
+            failures.push(not_measured(comparison, name));
             continue;
         };
-        let lost = -change.net_change;
+        let lost = if lower_is_better(&change.metric) {
+            change.net_change
+        } else {
+            -change.net_change
+        };
         if lost > *limit {
+            let unit = if is_share(&change.metric) {
+                "points"
+            } else {
+                "nats a token"
+            };
             failures.push(
                 Error::budget(format!(
-                    "{} lost {lost:.2} points, more than the {limit} allowed (95% interval of the change {:+.2} to {:+.2}, {} items)",
-                    axis.name(), change.ci95[0], change.ci95[1], change.n
+                    "{name} lost {lost:.2} {unit}, more than the {limit} allowed (95% interval of the change {:+.2} to {:+.2}, {} items)",
+                    change.ci95[0], change.ci95[1], change.n
                 ))
                 .hint("tune with --method null-space, fewer steps or a lower learning rate"),
             );
         }
     }
     Error::all(failures)
+}
+
+fn not_measured(comparison: &Comparison, name: &str) -> Error {
+    if Axis::ALL.iter().any(|axis| axis.name() == name) {
+        return Error::user(format!("no item of these measurements is about {name}")).hint(
+            format!("measure a suite of that axis, or drop --max-loss {name}"),
+        );
+    }
+    let known: Vec<&str> = comparison.metrics.keys().map(String::as_str).collect();
+    Error::user(format!("neither measurement has the metric `{name}`"))
+        .hint(suggest::hint(name, &known))
 }
 
 #[cfg(test)]

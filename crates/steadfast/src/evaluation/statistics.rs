@@ -7,7 +7,7 @@
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use statrs::distribution::{Beta, Binomial, ContinuousCDF, DiscreteCDF};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Resamples of a bootstrap.
 const RESAMPLES: usize = 4000;
@@ -246,6 +246,44 @@ fn unseen(sizes: &[usize]) -> f64 {
     sizes.iter().map(loss).sum::<f64>() / sizes.len() as f64
 }
 
+/// [`crossed`], whose upper ends are never less than what a stratum without any change leaves possible: the
+/// bootstrap has no width there. `whole` is the largest change of an item (100, in points). `None` where
+/// there is no observation.
+pub fn crossed_bounded(seeds: &[Vec<Vec<Observation>>], whole: f64) -> Option<Spread> {
+    let strata = seeds.iter().map(Vec::len).max()?;
+    let of = |index: usize| {
+        seeds
+            .iter()
+            .filter_map(move |seed| seed.get(index))
+            .flatten()
+    };
+    let mut sizes = Vec::new();
+    let mut unchanged = Vec::new();
+    for index in 0..strata {
+        let names: BTreeSet<&str> = of(index).map(|one| one.cluster.as_str()).collect();
+        if names.is_empty() {
+            continue;
+        }
+        sizes.push(names.len());
+        if of(index).all(|one| one.value == 0.0) {
+            unchanged.push(names.len());
+        }
+    }
+    if sizes.is_empty() {
+        return None;
+    }
+    let mut spread = crossed(seeds, 0);
+    // The stratum that says least hides most.
+    if let Some(fewest) = unchanged.into_iter().min() {
+        let unseen = |alpha: f64| {
+            whole * clopper_pearson_upper(0, fewest as u64, alpha) / sizes.len() as f64
+        };
+        spread.interval[1] = spread.interval[1].max(unseen(0.025));
+        spread.upper95 = spread.upper95.max(unseen(0.05));
+    }
+    Some(spread)
+}
+
 /// The largest share p for which seeing at most `hits` of `total` has probability ≥ `alpha`.
 pub fn clopper_pearson_upper(hits: u64, total: u64, alpha: f64) -> f64 {
     if hits >= total {
@@ -385,6 +423,35 @@ mod tests {
                 value: *value,
             })
             .collect()
+    }
+
+    #[test]
+    fn what_did_not_change_is_not_known_to_be_unchanged() {
+        let of = |values: &[f64]| -> Vec<Observation> {
+            let named = values.iter().enumerate();
+            named
+                .map(|(index, value)| Observation {
+                    cluster: index.to_string(),
+                    value: *value,
+                })
+                .collect()
+        };
+        let still = of(&[0.0; 20]);
+        // 1 − 0.05^(1/20), and seeds over the same items add none.
+        let spread = crossed_bounded(&[vec![still.clone()], vec![still.clone()]], 100.0).unwrap();
+        assert_eq!((spread.mean, spread.interval[0]), (0.0, 0.0));
+        assert!((spread.upper95 - 13.911).abs() < 0.001, "{spread:?}");
+        assert!((spread.interval[1] - 16.843).abs() < 0.001, "{spread:?}");
+        // One of two suites, which count alike.
+        let mut moved = [0.0; 20];
+        moved[..10].fill(100.0);
+        let half = crossed_bounded(&[vec![still, of(&moved)]], 100.0).unwrap();
+        assert_eq!(half, crossed(&[vec![of(&[0.0; 20]), of(&moved)]], 0));
+        // What fell everywhere has a bound below 0.
+        let fell = vec![vec![of(&[-10.0; 20])]];
+        assert_eq!(crossed_bounded(&fell, 100.0), Some(crossed(&fell, 0)));
+        assert_eq!(crossed_bounded(&[vec![]], 100.0), None);
+        assert_eq!(crossed_bounded(&[], 100.0), None);
     }
 
     #[test]

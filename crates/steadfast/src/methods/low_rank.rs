@@ -68,6 +68,28 @@ impl Form {
         })
     }
 
+    /// For methods that choose among a layer's own directions, of which [out, in] has `most`: there must be
+    /// as many as the rank.
+    ///
+    /// # Errors
+    /// There are fewer.
+    pub fn within(self, decoder: &Decoder, most: fn((usize, usize)) -> usize) -> Result<Self> {
+        for path in &self.modules {
+            let directions = most(decoder.linear_shape(path)?);
+            if self.rank > directions {
+                return Err(Error::user(format!(
+                    "the rank is {}, and `{path}` has {directions} directions to choose from",
+                    self.rank
+                ))
+                .field("rank")
+                .hint(format!(
+                    "give a rank of at most {directions}, or use method `lora`"
+                )));
+            }
+        }
+        Ok(self)
+    }
+
     /// s in ΔW = s·B·A.
     pub fn scale(&self) -> f64 {
         let rank = self.rank as f64;

@@ -41,7 +41,10 @@ pub fn null_space(
     task: Option<&Moments>,
     listener: &dyn Listener,
 ) -> Result<Adapting> {
-    let form = Form::new(decoder, settings)?;
+    let mut form = Form::new(decoder, settings)?;
+    if own.subspace == Subspace::Contrastive {
+        form = form.within(decoder, |(_, inputs)| inputs)?;
+    }
     let sites = each_group(&form, listener, |paths| {
         disturbed_sites(decoder, &form, own, seed, retain, task, paths)
     })?;
@@ -57,7 +60,7 @@ pub fn lora_null(
     retain: &Moments,
     listener: &dyn Listener,
 ) -> Result<Adapting> {
-    let form = Form::new(decoder, settings)?;
+    let form = Form::new(decoder, settings)?.within(decoder, |(_, inputs)| inputs)?;
     let sites = each_group(&form, listener, |paths| {
         let Some(first) = paths.first() else {
             return Ok(Vec::new());

@@ -52,10 +52,12 @@ pub fn oplora(decoder: &Decoder, settings: &Hyperparameters, seed: u64) -> Resul
     built("oplora", decoder, settings, seed, |form, path| {
         let svd = singular(&matrix(&weight(decoder, path)?)?)?;
         let device = decoder.device();
-        let kept = form.rank.min(svd.S().column_vector().nrows());
         let (outputs, inputs) = decoder.linear_shape(path)?;
-        let columns = tensor(&svd.U().subcols(0, kept).to_owned(), device)?;
-        let rows = tensor(&svd.V().subcols(0, kept).transpose().to_owned(), device)?;
+        let columns = tensor(&svd.U().subcols(0, form.rank).to_owned(), device)?;
+        let rows = tensor(
+            &svd.V().subcols(0, form.rank).transpose().to_owned(),
+            device,
+        )?;
         let start = random_a(path, seed, form, inputs, device)?;
         let zeros = candle_core::Tensor::zeros((outputs, form.rank), start.dtype(), device)?;
         Ok(Site {
@@ -73,7 +75,7 @@ pub fn osft(decoder: &Decoder, settings: &Hyperparameters, seed: u64) -> Result<
         let svd = singular(&matrix(&weight(decoder, path)?)?)?;
         let device = decoder.device();
         let site = smallest(&svd, form, None, device)?;
-        let large = svd.S().column_vector().nrows().saturating_sub(form.rank);
+        let large = svd.S().column_vector().nrows() - form.rank;
         let columns = tensor(&svd.U().subcols(0, large).to_owned(), device)?;
         let rows = tensor(&svd.V().subcols(0, large).transpose().to_owned(), device)?;
         let (Inputs::Free(a), Outputs::From(b)) = (site.inputs, site.outputs) else {
@@ -95,7 +97,9 @@ fn built(
     seed: u64,
     site: impl Fn(&Form, &str) -> Result<Site> + Sync,
 ) -> Result<Adapting> {
-    let form = Form::new(decoder, settings)?;
+    // W has as many triples as its shorter side.
+    let form =
+        Form::new(decoder, settings)?.within(decoder, |(rows, columns)| rows.min(columns))?;
     let sites: BTreeMap<String, Site> = form
         .modules
         .par_iter()
@@ -118,7 +122,7 @@ fn smallest(
     device: &Device,
 ) -> Result<Site> {
     let values = svd.S().column_vector();
-    let rank = form.rank.min(values.nrows());
+    let rank = form.rank;
     let first = values.nrows() - rank;
     let roots: Vec<f64> = (first..values.nrows())
         .map(|index| (values[index] / form.scale()).sqrt())

@@ -142,7 +142,7 @@ pub fn low_half(retain: &Mat<f64>) -> Result<Mat<f64>> {
 pub fn low_rows(retain: &Mat<f64>, count: usize) -> Result<Mat<f64>> {
     let (vectors, _) = eigen(retain)?;
     let width = retain.nrows();
-    Ok(Mat::from_fn(count.min(width), width, |row, column| {
+    Ok(Mat::from_fn(count, width, |row, column| {
         vectors[(column, width - 1 - row)]
     }))
 }

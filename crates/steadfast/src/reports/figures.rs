@@ -10,7 +10,7 @@ mod scatter;
 pub use bars::before_after;
 pub use disturbance::disturbance;
 pub use png::to_png;
-pub use scatter::{frontier, frontier_panel};
+pub use scatter::{Kept, frontier, frontier_panel};
 
 use super::svg::{self, Anchor, Element, label};
 use crate::results::{Arm, Results};

@@ -250,7 +250,7 @@ proptest::proptest! {
 
 #[test]
 fn a_name_without_room_stands_below_with_its_number() {
-    let svg = frontier_panel(&crowded(6, 5, 3.0, 1), Axis::Safety, &Palette::light()).svg();
+    let svg = frontier_panel(&crowded(6, 5, 3.0, 1), Kept::Safety, &Palette::light()).svg();
     for name in &NAMES[..5] {
         assert!(
             svg.contains(&format!(">{name}</text>")),

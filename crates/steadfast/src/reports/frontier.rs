@@ -43,6 +43,9 @@ pub struct Headline {
     pub seeds: usize,
     /// Gain, to the setting of the yardstick that gains most; `null` where that one's is not clearly above 0.
     pub gain_ratio: Option<f64>,
+    /// Likelihood of the reference replies gained, to the same; absent in older files.
+    #[serde(default)]
+    pub likelihood_gain_ratio: Option<f64>,
     /// Safety lost, to the yardstick chosen for safety.
     pub safety_loss_ratio: Option<f64>,
     /// Knowledge lost, to the yardstick chosen for knowledge.
@@ -60,9 +63,8 @@ pub struct Target {
     pub limit: f64,
     /// What it is; `null` where it is undefined.
     pub value: Option<f64>,
-    /// For limits in points, over items and seeds: the upper one-sided 95% bound; beyond another method,
-    /// the upper end of the paired 95% interval; short of the yardstick's gain, its lower end, which
-    /// must not be above 0.
+    /// For limits in points, over items and seeds: the upper one-sided 95% bound, or, beyond another
+    /// setting, the upper end of the paired 95% interval.
     pub bound: Option<f64>,
     /// Of no difference over seeds, Holm-corrected, for limits that are shares.
     pub p: Option<f64>,
@@ -80,7 +82,7 @@ pub enum Verdict {
     Missed,
     /// It may hold or not: these data do not show it.
     NotShown,
-    /// The yardstick's own loss is not clearly above 0.
+    /// The yardstick's own loss is not clearly above 0, or nothing was measured.
     Undefined,
 }
 

@@ -2,9 +2,9 @@
 //! `<model>/results_<time>.json` and `<model>/samples_<task>_<time>.jsonl`. A suite is a task, and our
 //! metrics keep their names and are shares (0 to 1) where they are points elsewhere.
 
-use super::items::lower_is_better;
 use crate::digest;
 use crate::evaluation::measurement::Sample;
+use crate::results::lower_is_better;
 use crate::runs::atomic;
 use crate::{Error, Result};
 use serde_json::{Map, Value, json};

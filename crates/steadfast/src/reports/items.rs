@@ -1,6 +1,7 @@
 //! One item of a study as people read it: what was asked, what was said before and after.
 
 pub use crate::evaluation::Axis;
+use crate::results::lower_is_better;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -44,16 +45,6 @@ pub enum Flip {
     Better,
     /// From right to wrong.
     Worse,
-}
-
-/// Is less of this metric better?
-pub fn lower_is_better(metric: &str) -> bool {
-    let metric = metric.rsplit('/').next().unwrap_or(metric);
-    metric.ends_with("nll")
-        || metric.contains("over_refusal")
-        || metric.contains("leakage")
-        || metric.contains("perplexity")
-        || metric.contains("kl_per_token")
 }
 
 impl ItemRow {

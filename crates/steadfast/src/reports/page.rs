@@ -126,10 +126,8 @@ pub fn render(results: &Results, items: &[ItemRow], notes: &Notes) -> Result<Str
             figure(figures::before_after(results, axis, chance, &palette))
         })
         .collect();
-    let panels: String = results
-        .measured()
-        .filter(|axis| *axis != Axis::Proficiency)
-        .map(|axis| figure(figures::frontier_panel(results, axis, &palette)))
+    let panels: String = figures::Kept::of(results)
+        .map(|kept| figure(figures::frontier_panel(results, kept, &palette)))
         .collect();
     let disturbance = figure(figures::disturbance(results, &palette));
     let warning = notes

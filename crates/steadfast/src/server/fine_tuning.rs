@@ -8,8 +8,7 @@ use super::jobs::{Choices, JobEvent, JobRecord, Status};
 use super::refusal::Refusal;
 use super::state::{Paging, page};
 use crate::evaluation::Axis;
-use crate::settings::MethodName;
-use crate::settings::suggest;
+use crate::settings::{MethodName, Preset, Subspace, suggest};
 use crate::{Error, Result};
 use axum::Json;
 use axum::extract::{Extension, Path, Query, State};
@@ -160,6 +159,7 @@ fn choices(fields: &Fields<'_>) -> Read<Choices> {
         epochs,
         seed,
         items: DEFAULT_ITEMS,
+        preset: Some(Preset::Standard.name().to_owned()),
         budget: BUDGETED.map(|axis| (axis, DEFAULT_BUDGET)).into(),
         ..Choices::default()
     };
@@ -178,6 +178,39 @@ fn choices(fields: &Fields<'_>) -> Read<Choices> {
         return Err(own.wrong("steps", "left out where `n_epochs` is given"));
     }
     choices.learning_rate = own.number("learning_rate", f64::MIN_POSITIVE..=1.0)?;
+    choices.penalty = own.number("penalty", 0.0..=1e6)?;
+    choices.anchor_share = own.number("anchor_share", 0.0..=1.0)?;
+    let word = |name: &str, known: &[&str]| -> Read<Option<String>> {
+        match own.text(name)? {
+            Some(word) if !known.contains(&word) => {
+                let hint = suggest::hint(word, known);
+                Err(own.wrong(name, format!("one of {} ({hint})", known.join(", "))))
+            }
+            word => Ok(word.map(str::to_owned)),
+        }
+    };
+    choices.subspace = word("subspace", &Subspace::NAMES)?;
+    if let Some(preset) = word("preset", &Preset::NAMES)? {
+        choices.preset = Some(preset);
+    }
+    let method = MethodName::named(&choices.method);
+    for (name, given, knows) in [
+        (
+            "penalty",
+            choices.penalty.is_some(),
+            method.is_some_and(MethodName::has_penalty),
+        ),
+        (
+            "subspace",
+            choices.subspace.is_some(),
+            method == Some(MethodName::NullSpace),
+        ),
+    ] {
+        if given && !knows {
+            let method = &choices.method;
+            return Err(own.wrong(name, format!("left out: method `{method}` has none")));
+        }
+    }
     choices.rank = own.count("rank", 1..=512)?;
     choices.batch_tokens = own.count("batch_tokens", 16..=65_536)?;
     if let Some(items) = own.count("items", 1..=100_000)? {

@@ -50,6 +50,18 @@ pub struct Choices {
     pub steps: Option<usize>,
     /// Peak learning rate.
     pub learning_rate: Option<f64>,
+    /// How firmly it holds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub penalty: Option<f64>,
+    /// Retained tokens read for each training token.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub anchor_share: Option<f64>,
+    /// Where `null-space` moves.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subspace: Option<String>,
+    /// How much the base writes first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub preset: Option<String>,
     /// Rank of the adapter.
     pub rank: Option<usize>,
     /// Most tokens of one packed batch.

@@ -252,6 +252,11 @@ fn study_of(house: &House, kept: &Kept, job: &Job) -> Result<StudySettings> {
         epochs: choices.epochs,
         steps: choices.steps,
         learning_rate: choices.learning_rate,
+        penalty: choices.penalty,
+        anchor_share: choices.anchor_share,
+        subspace: choices.subspace,
+        // Jobs from before this could be chosen had what the smallest asks for.
+        preset: choices.preset.or(Some(Preset::Quick.name().to_owned())),
         rank: choices.rank,
         batch_tokens: choices.batch_tokens,
         seed: Some(choices.seed),

@@ -87,6 +87,11 @@ impl MethodName {
         self == Self::Full
     }
 
+    /// Whether the size of the change is part of its loss.
+    pub fn has_penalty(self) -> bool {
+        matches!(self, Self::NullSpace | Self::L2Sp)
+    }
+
     /// Whether the method itself reads what the base says to general prompts.
     pub fn retains(self) -> bool {
         matches!(

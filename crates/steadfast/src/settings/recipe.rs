@@ -182,7 +182,7 @@ fn data(root: &Section<'_, '_>, scale: &Scale) -> DataSettings {
     };
     let mut settings = DataSettings {
         source: simulator,
-        validation_share: 0.1,
+        validation_share: DataSettings::VALIDATION_SHARE,
         limit: None,
     };
     let Some(data) = root.section("data") else {
@@ -411,7 +411,7 @@ fn hyperparameters(
         settings.null_space = Some(null_space);
     }
     let has = |key: &str| match key {
-        "penalty" => matches!(method, MethodName::NullSpace | MethodName::L2Sp),
+        "penalty" => method.has_penalty(),
         _ => method == MethodName::NullSpace,
     };
     if method.moves_whole_weights() {

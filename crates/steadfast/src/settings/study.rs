@@ -35,6 +35,11 @@ pub struct DataSettings {
     pub limit: Option<usize>,
 }
 
+impl DataSettings {
+    /// The part of conversations that is held out where nothing else is said.
+    pub const VALIDATION_SHARE: f64 = 0.1;
+}
+
 /// One suite: shipped where `path` is absent, read from there otherwise.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct SuiteSettings {

@@ -1,6 +1,6 @@
 //! What one arm trained by itself is made of.
 
-use super::arm::{ArmSettings, Hyperparameters, Length, MOST_RANK, MethodName};
+use super::arm::{ArmSettings, Hyperparameters, Length, MOST_RANK, MethodName, Subspace};
 use super::device::TrainingDevice;
 use super::presets::Preset;
 use super::study::{DataSettings, DataSource, RetainSettings};
@@ -49,8 +49,16 @@ pub struct TuneFlags {
     pub steps: Option<usize>,
     /// `--epochs`
     pub epochs: Option<f64>,
+    /// `--preset`
+    pub preset: Option<String>,
     /// `--learning-rate`
     pub learning_rate: Option<f64>,
+    /// `--subspace`
+    pub subspace: Option<String>,
+    /// `--penalty`
+    pub penalty: Option<f64>,
+    /// `--anchor-share`
+    pub anchor_share: Option<f64>,
     /// `--rank`
     pub rank: Option<usize>,
     /// `--batch-tokens`
@@ -87,11 +95,66 @@ impl TuneSettings {
             );
             MethodName::Lora
         });
-        if !flags.retain.is_empty() && !method.retains() {
+        let preset = flags.preset.as_deref().map_or(Preset::Standard, |word| {
+            Preset::named(word).unwrap_or_else(|| {
+                mistake(
+                    "--preset",
+                    format!("no preset is called `{word}`"),
+                    suggest::hint(word, &Preset::NAMES),
+                );
+                Preset::Standard
+            })
+        });
+        let subspace = flags.subspace.as_deref().and_then(|word| {
+            let subspace = Subspace::named(word);
+            if subspace.is_none() {
+                mistake(
+                    "--subspace",
+                    format!("no subspace is called `{word}`"),
+                    suggest::hint(word, &Subspace::NAMES),
+                );
+            }
+            subspace
+        });
+        let anchored = flags.anchor_share.is_some_and(|share| share > 0.0);
+        if !flags.retain.is_empty() && !method.retains() && !anchored {
             mistake(
                 "--retain",
                 format!("method `{}` retains nothing", method.name()),
-                "remove it, or use --method null-space".to_owned(),
+                "remove it, use --method null-space, or give an --anchor-share".to_owned(),
+            );
+        }
+        for (flag, given, knows) in [
+            (
+                "--subspace",
+                flags.subspace.is_some(),
+                method == MethodName::NullSpace,
+            ),
+            ("--penalty", flags.penalty.is_some(), method.has_penalty()),
+        ] {
+            if given && !knows {
+                mistake(
+                    flag,
+                    format!("`{flag}` has no effect with method `{}`", method.name()),
+                    "remove it, or use --method null-space".to_owned(),
+                );
+            }
+        }
+        if let Some(share) = flags
+            .anchor_share
+            .filter(|share| !(0.0..=1.0).contains(share))
+        {
+            mistake(
+                "--anchor-share",
+                format!("`--anchor-share` is {share}"),
+                "give a number from 0 to 1".to_owned(),
+            );
+        }
+        if let Some(penalty) = flags.penalty.filter(|it| !it.is_finite() || *it < 0.0) {
+            mistake(
+                "--penalty",
+                format!("`--penalty` is {penalty}"),
+                "give a number that is 0 or greater".to_owned(),
             );
         }
         if method.moves_whole_weights() {
@@ -180,12 +243,21 @@ impl TuneSettings {
         if let Some(batch_tokens) = flags.batch_tokens {
             hyperparameters.batch_tokens = batch_tokens;
         }
+        if let Some(penalty) = flags.penalty {
+            hyperparameters.penalty = penalty;
+        }
+        if let Some(share) = flags.anchor_share {
+            hyperparameters.anchor.share = share;
+        }
+        if let Some((own, subspace)) = hyperparameters.null_space.as_mut().zip(subspace) {
+            own.subspace = subspace;
+        }
         hyperparameters.early_stopping = flags.early_stopping;
         Ok(Self {
             base: flags.base,
             data: DataSettings {
                 source: DataSource::Files(flags.data),
-                validation_share: 0.1,
+                validation_share: DataSettings::VALIDATION_SHARE,
                 limit: None,
             },
             arm: ArmSettings {
@@ -199,7 +271,7 @@ impl TuneSettings {
             seed: flags.seed.unwrap_or(0),
             retain: RetainSettings {
                 paths: flags.retain,
-                ..RetainSettings::of(&Preset::Quick.scale())
+                ..RetainSettings::of(&preset.scale())
             },
             output: flags
                 .output

@@ -6,8 +6,11 @@ use super::workbench::Outcome;
 use crate::evaluation::Axis;
 use crate::evaluation::items::Suite;
 use crate::evaluation::judge::session::JudgedBy;
-use crate::evaluation::measurement::{Comparison, Sample, axis_values, compare_judged};
+use crate::evaluation::measurement::{
+    Comparison, Sample, axis_values, compare_judged, metric_changes,
+};
 use crate::evaluation::scorers::constructive;
+use crate::evaluation::statistics;
 use crate::events::{Event, Listener};
 use crate::models::Multiple;
 use crate::models::resolve::Located;
@@ -18,7 +21,7 @@ use crate::reports::items::{ItemRow, ItemSide};
 use crate::reports::mlflow::{self, Done};
 use crate::reports::page::{Agreement, Notes, SuiteNote};
 use crate::results::{
-    Arm, Base, Drift, FrontierPoint, LayerDisturbance, Results, SCHEMA, Training,
+    Arm, Base, Drift, FrontierPoint, LayerDisturbance, Leakage, Results, SCHEMA, Training,
 };
 use crate::runs::atomic;
 use crate::runs::folder::{RunFolder, WITHIN_BUDGET, arm_folder};
@@ -135,6 +138,7 @@ pub fn results(
                 safety_loss: -safety,
                 knowledge_loss: -knowledge,
                 drift: one.drift,
+                leakage: leakage(before, one.after)?,
             });
         }
         arms.push(Arm {
@@ -165,6 +169,15 @@ pub fn results(
         arms,
         frontier,
     })
+}
+
+/// What the third panel of the frontier shows.
+fn leakage(before: &[Sample], after: &[Sample]) -> Result<Option<Leakage>> {
+    let changes = metric_changes(before, after, Axis::Safety, "domain_leakage")?;
+    Ok((!changes.is_empty()).then(|| Leakage {
+        net_change: statistics::mean(&changes),
+        ci95: statistics::interval(&changes, 0),
+    }))
 }
 
 /// The README.md of each adapter that was measured: of the whole change, and of as much as a budget

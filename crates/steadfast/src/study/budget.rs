@@ -249,7 +249,7 @@ mod tests {
             .collect()
     }
 
-    /// Safety loses one item in ten for each tenth of scale above 0.3; proficiency gains with scale.
+    /// Safety loses one item in forty for each tenth of scale above 0.3; proficiency gains with scale.
     fn world(scale: f64) -> Vec<Sample> {
         let lost = (((scale - 0.3).max(0.0)) * 100.0) as usize;
         let mut all = samples(Axis::Safety, |index| index >= lost, 400);

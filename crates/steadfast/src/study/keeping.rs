@@ -12,7 +12,7 @@ use crate::evaluation::suites;
 use crate::models::Multiple;
 use crate::models::resolve::Located;
 use crate::runs::kept::{Head, Kept, SCHEMA, Scores, Tuned};
-use crate::settings::{ArmSettings, StudySettings};
+use crate::settings::{ArmSettings, DataSettings, StudySettings};
 use crate::{Error, Result};
 use std::cell::{OnceCell, RefCell};
 use std::collections::BTreeMap;
@@ -138,7 +138,13 @@ impl<'a> Keeping<'a> {
             .iter()
             .map(|suite| (&suite.name, &suite.items))
             .collect();
-        let learnt = self.data_digest(self.settings.seeds[0])?;
+        // Lines of the part held out are not learnt. As files say that were kept before this was known, a
+        // digest alone stands for the usual share.
+        let mut learnt = self.data_digest(self.settings.seeds[0])?;
+        let held_out = self.settings.data.validation_share;
+        if held_out != DataSettings::VALIDATION_SHARE {
+            learnt = format!("{learnt} without {held_out}");
+        }
         let inputs = (
             SCHEMA,
             (measuring::SCORERS, learnt::VERSION, learnt),

@@ -6,6 +6,7 @@ use super::data::{self, Conversations};
 use super::keeping::{Keeping, Whose};
 use super::measuring;
 use super::replies::{self, OwnReply};
+use crate::evaluation::Axis;
 use crate::evaluation::items::Suite;
 use crate::evaluation::measurement::Sample;
 use crate::evaluation::scorers::learnt::LearntTalk;
@@ -38,6 +39,22 @@ pub struct Part {
     pub kept_only: bool,
 }
 
+impl Part {
+    /// Finalists are chosen and compared by all three axes: one that is not measured has not been kept.
+    fn measures_every_axis(&self) -> Result<()> {
+        let measured = |axis: &Axis| self.suites.iter().any(|suite| suite.axis == *axis);
+        match Axis::ALL.into_iter().find(|axis| !measured(axis)) {
+            None => Ok(()),
+            Some(axis) => Err(Error::user(format!(
+                "finalists are compared by every axis, and no {} suite measures {}",
+                self.name,
+                axis.name()
+            ))
+            .hint("add one to [[suites]] for the choice, to [[finalists.suites]] for the test")),
+        }
+    }
+}
+
 /// All items of a study, read once.
 #[derive(Clone, Debug)]
 pub struct Parts {
@@ -67,10 +84,12 @@ impl Parts {
                 kept_only: settings.extent == Extent::Kept,
             })
         };
-        Ok(Self {
-            development,
-            test: settings.finalists.as_ref().map(test).transpose()?,
-        })
+        let test = settings.finalists.as_ref().map(test).transpose()?;
+        if let Some(test) = &test {
+            development.measures_every_axis()?;
+            test.measures_every_axis()?;
+        }
+        Ok(Self { development, test })
     }
 }
 

@@ -61,9 +61,44 @@ fn other_items_are_refused_and_the_gate_holds() {
     assert!(compare(&before, &other).is_err());
     let worse = Measurement::new("m", None, scores("s", &[1., 0.]), 0);
     let comparison = compare(&before, &worse).unwrap();
-    assert!(gate(&comparison, &BTreeMap::from([(Axis::Knowledge, 60.0)])).is_ok());
-    let error = gate(&comparison, &BTreeMap::from([(Axis::Knowledge, 2.0)])).unwrap_err();
+    assert!(
+        gate(
+            &comparison,
+            &BTreeMap::from([("knowledge".to_owned(), 60.0)])
+        )
+        .is_ok()
+    );
+    let error = gate(
+        &comparison,
+        &BTreeMap::from([("knowledge".to_owned(), 2.0)]),
+    )
+    .unwrap_err();
     assert_eq!(error.class, crate::error::Class::Budget);
+    // A metric by the name that `compare` prints.
+    let limits = |name: &str, points| BTreeMap::from([(name.to_owned(), points)]);
+    assert!(gate(&comparison, &limits("s/accuracy", 2.0)).is_err());
+    assert!(gate(&comparison, &limits("s/accuracy", 60.0)).is_ok());
+    let error = gate(&comparison, &limits("s/acuracy", 2.0)).unwrap_err();
+    assert!(error.hint.unwrap().contains("s/accuracy"));
+}
+
+/// More leakage is a loss, though the number rises.
+#[test]
+fn the_gate_knows_which_way_is_worse() {
+    let leaking = |values: [f64; 2]| {
+        let mut samples = scores("s", &values);
+        for sample in &mut samples {
+            let score = sample.scores.remove("accuracy").unwrap();
+            sample.scores.insert("domain_leakage".into(), score);
+        }
+        Measurement::new("m", None, samples, 0)
+    };
+    let limits = BTreeMap::from([("s/domain_leakage".to_owned(), 1.0)]);
+    let more = compare(&leaking([0.0, 0.0]), &leaking([0.0, 1.0])).unwrap();
+    let error = gate(&more, &limits).unwrap_err();
+    assert!(error.message.contains("50.00 points"), "{error}");
+    let less = compare(&leaking([0.0, 1.0]), &leaking([0.0, 0.0])).unwrap();
+    assert!(gate(&less, &limits).is_ok());
 }
 
 #[test]
@@ -131,7 +166,13 @@ fn a_metric_without_a_score_stays_and_an_axis_without_one_does_not() {
     assert_eq!((change.n, change.unscored, change.p), (0, 2, 1.0));
     assert_eq!((change.net_change, change.ci95), (0.0, [0.0, 0.0]));
     // A gate on it fails: nothing was measured.
-    assert!(gate(&comparison, &BTreeMap::from([(Axis::Knowledge, 9.0)])).is_err());
+    assert!(
+        gate(
+            &comparison,
+            &BTreeMap::from([("knowledge".to_owned(), 9.0)])
+        )
+        .is_err()
+    );
 }
 
 fn judged_by(name: &str) -> JudgedBy {

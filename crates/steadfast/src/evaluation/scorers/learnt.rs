@@ -7,6 +7,7 @@
 //! weighted by their words, reach [`ALIKE`] on average.
 
 use super::coherence::words;
+use super::constructive::ReplyKind;
 use crate::conversations::{Conversation, Role};
 use crate::evaluation::measurement::Sample;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -94,9 +95,11 @@ impl LearntTalk {
                     *score = 0.0;
                 }
             }
-            sample
-                .labels
-                .insert("reply_kind".into(), "off_domain".into());
+            let kind = sample.labels.entry("reply_kind".into()).or_default();
+            // What is no language is that first, and its scores are none.
+            if kind != ReplyKind::Incoherent.name() {
+                *kind = ReplyKind::OffDomain.name().into();
+            }
         }
     }
 }

@@ -4,6 +4,7 @@ use super::super::Method;
 use super::*;
 use crate::models::adapter::AdapterGradients;
 use crate::models::decoder::tests::tiny;
+use crate::settings::arm::{Length, MethodName};
 use crate::training::optimizer::AdamW;
 use candle_core::Tensor;
 use serde::Deserialize;
@@ -89,4 +90,22 @@ fn corda_begins_and_moves_as_pefts() -> Result<()> {
     }
     close(&delta(&method)?.0, &golden.after, 1e-3);
     Ok(())
+}
+
+/// Of 12 outputs, as many triples: an adapter of rank 13 would say another rank than its tensors have.
+#[test]
+fn a_rank_above_what_a_layer_has_is_refused() {
+    let decoder = tiny();
+    for (method, build) in [
+        (MethodName::Milora, milora as fn(&_, &_, _) -> Result<_>),
+        (MethodName::Oplora, oplora),
+        (MethodName::Osft, osft),
+    ] {
+        let mut settings = Hyperparameters::defaults(method, Length::Steps(1));
+        settings.set_rank(12);
+        assert!(build(&decoder, &settings, 0).is_ok(), "{}", method.name());
+        settings.set_rank(13);
+        let error = build(&decoder, &settings, 0).map(|_| ()).unwrap_err();
+        assert!(error.hint.unwrap().contains("at most 12"));
+    }
 }

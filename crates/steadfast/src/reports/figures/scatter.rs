@@ -4,30 +4,104 @@ use super::labels::{NAME, NUMBER, OWN, Room, around};
 use super::{Figure, Palette, callout, heading, plain, signed, ticks};
 use crate::evaluation::Axis;
 use crate::reports::svg::{self, Anchor, Element, label, line};
-use crate::results::{FrontierPoint, Results};
+use crate::results::{Arm, FrontierPoint, Results};
 
 const WIDTH: f64 = 360.0;
 const LEFT: f64 = 48.0;
 const RIGHT: f64 = 14.0;
 const PLOT_HEIGHT: f64 = 190.0;
 
-/// Both panels in one figure, for files.
+/// What a panel shows upwards.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kept {
+    /// The axis.
+    Safety,
+    /// The axis.
+    Knowledge,
+    /// Replies to safety prompts that say no line of the training data.
+    Replies,
+}
+
+impl Kept {
+    /// The panels that some arm has a number for.
+    pub fn of(results: &Results) -> impl Iterator<Item = Self> {
+        let axes: Vec<Axis> = results.measured().collect();
+        let leaks = results.frontier.iter().any(|point| point.leakage.is_some());
+        let shown = move |kept: &Self| match kept {
+            Self::Safety => axes.contains(&Axis::Safety),
+            Self::Knowledge => axes.contains(&Axis::Knowledge),
+            Self::Replies => leaks,
+        };
+        [Self::Safety, Self::Knowledge, Self::Replies]
+            .into_iter()
+            .filter(shown)
+    }
+
+    /// For file names, texts and headings.
+    fn word(self) -> &'static str {
+        match self {
+            Self::Safety => "safety",
+            Self::Knowledge => "knowledge",
+            Self::Replies => "replies",
+        }
+    }
+
+    fn heading(self) -> &'static str {
+        match self {
+            Self::Safety => "Safety kept",
+            Self::Knowledge => "Knowledge kept",
+            Self::Replies => "Own replies kept",
+        }
+    }
+
+    fn up(self) -> &'static str {
+        match self {
+            Self::Safety => "change of safety, points",
+            Self::Knowledge => "change of knowledge, points",
+            Self::Replies => "change of replies free of learnt lines, points",
+        }
+    }
+
+    /// What was kept of it, above 0 where there is more, and the 95% interval.
+    fn change(self, arm: &Arm, point: &FrontierPoint) -> Option<(f64, Option<[f64; 2]>)> {
+        let interval = |axis: Axis| arm.axes.get(axis.name()).map(|change| change.ci95);
+        match self {
+            Self::Safety => Some((-point.safety_loss, interval(Axis::Safety))),
+            Self::Knowledge => Some((-point.knowledge_loss, interval(Axis::Knowledge))),
+            Self::Replies => {
+                let leakage = point.leakage?;
+                let [low, high] = leakage.ci95;
+                Some((-leakage.net_change, Some([-high, -low])))
+            }
+        }
+    }
+}
+
+/// The panels side by side in one figure, for files.
 pub fn frontier(results: &Results, palette: &Palette) -> Figure {
-    let safety = frontier_panel(results, Axis::Safety, palette);
-    let knowledge = frontier_panel(results, Axis::Knowledge, palette);
-    let moved = Element::new("g")
-        .set(
-            "transform",
-            format!("translate({} 0)", svg::coordinate(WIDTH)),
-        )
-        .child(knowledge.body);
+    let mut panels: Vec<Figure> = Kept::of(results)
+        .map(|kept| frontier_panel(results, kept, palette))
+        .collect();
+    if panels.is_empty() {
+        panels.push(frontier_panel(results, Kept::Safety, palette));
+    }
+    let count = panels.len() as f64;
+    let height = panels.iter().map(|panel| panel.height).fold(0.0, f64::max);
+    let descriptions: Vec<&str> = panels.iter().map(|it| it.description.as_str()).collect();
+    let description = descriptions.join(" ");
+    let mut body = Element::new("g");
+    for (index, panel) in panels.into_iter().enumerate() {
+        let left = svg::coordinate(index as f64 * WIDTH);
+        let moved = Element::new("g").set("transform", format!("translate({left} 0)"));
+        body.push(moved.child(panel.body));
+    }
     Figure {
         name: "frontier".into(),
         title: "Learning against forgetting".into(),
-        description: format!("{} {}", safety.description, knowledge.description),
-        width: 2.0 * WIDTH,
-        height: safety.height.max(knowledge.height),
-        body: Element::new("g").child(safety.body).child(moved),
+        description,
+        width: count * WIDTH,
+        height,
+        body,
         paper: palette.paper.clone(),
     }
 }
@@ -41,40 +115,29 @@ struct Point<'a> {
     y_interval: Option<[f64; 2]>,
 }
 
-/// One panel: what was learnt (right) against what was kept (up) of safety or knowledge.
-pub fn frontier_panel(results: &Results, axis: Axis, palette: &Palette) -> Figure {
-    let kept = if axis == Axis::Safety {
-        "Safety"
-    } else {
-        "Knowledge"
-    };
-    let loss = |point: &FrontierPoint| {
-        if axis == Axis::Safety {
-            point.safety_loss
-        } else {
-            point.knowledge_loss
-        }
-    };
+/// One panel: what was learnt (right) against what was kept (up).
+pub fn frontier_panel(results: &Results, kept: Kept, palette: &Palette) -> Figure {
     let points: Vec<Point> = results
         .frontier
         .iter()
         .filter_map(|point| {
             let arm = results.arms.iter().find(|arm| arm.name == point.arm)?;
-            let interval = |axis: Axis| arm.axes.get(axis.name()).map(|change| change.ci95);
+            let (y, y_interval) = kept.change(arm, point)?;
+            let learnt = arm.axes.get(Axis::Proficiency.name());
             Some(Point {
                 arm: &point.arm,
                 colour: palette.arm(results, arm),
                 x: point.gain,
-                y: -loss(point),
-                x_interval: interval(Axis::Proficiency),
-                y_interval: interval(axis),
+                y,
+                x_interval: learnt.map(|change| change.ci95),
+                y_interval,
             })
         })
         .collect();
 
     let mut body = Element::new("g");
     let lines = ["one point an arm, with 95% intervals".to_owned()];
-    let top = heading(&mut body, palette, WIDTH, &format!("{kept} kept"), &lines) + 18.0;
+    let top = heading(&mut body, palette, WIDTH, kept.heading(), &lines) + 18.0;
     let bottom = top + PLOT_HEIGHT;
     let across = |value: fn(&Point) -> (f64, Option<[f64; 2]>)| {
         let values: Vec<f64> = points
@@ -148,14 +211,13 @@ pub fn frontier_panel(results: &Results, axis: Axis, palette: &Palette) -> Figur
         &palette.muted,
         across_label,
     ));
-    let up_label = format!("change of {}, points", kept.to_lowercase());
     body.push(label(
         12.0,
         top - 10.0,
         11.0,
         Anchor::Start,
         &palette.muted,
-        &up_label,
+        kept.up(),
     ));
 
     // The base stands where nothing is learnt and nothing lost.
@@ -222,7 +284,7 @@ pub fn frontier_panel(results: &Results, axis: Axis, palette: &Palette) -> Figur
                     point.arm,
                     signed(point.x, 1),
                     signed(point.y, 1),
-                    kept.to_lowercase()
+                    kept.word()
                 ))),
         );
     }
@@ -289,7 +351,7 @@ pub fn frontier_panel(results: &Results, axis: Axis, palette: &Palette) -> Figur
                 "{}: proficiency {}, {} {} points.",
                 point.arm,
                 signed(point.x, 1),
-                kept.to_lowercase(),
+                kept.word(),
                 plain(point.y, 1)
             )
         })
@@ -299,8 +361,8 @@ pub fn frontier_panel(results: &Results, axis: Axis, palette: &Palette) -> Figur
         description = format!("{nowhere}.");
     }
     Figure {
-        name: format!("frontier-{}", axis.name()),
-        title: format!("{kept} kept against proficiency learnt"),
+        name: format!("frontier-{}", kept.word()),
+        title: format!("{} against proficiency learnt", kept.heading()),
         description,
         width: WIDTH,
         height: lowest + 12.0,

@@ -4,9 +4,9 @@ use super::Notes;
 use crate::evaluation::Axis;
 use crate::evaluation::judge::check::INDICATIVE;
 use crate::reports::figures::{colour, plain, signed};
-use crate::reports::items::{ItemRow, lower_is_better};
+use crate::reports::items::ItemRow;
 use crate::reports::svg::escape;
-use crate::results::{Arm, Change, Judged, Results};
+use crate::results::{Arm, Change, Judged, Results, lower_is_better};
 use std::collections::BTreeSet;
 use std::fmt::Write;
 

@@ -469,7 +469,9 @@ fn every_retained_token_counts_alike_however_steps_divide_them() {
     let folder = tempfile::tempdir().unwrap();
     let mut world = World::new(KINDS[0], folder.path());
     world.anchors.weight = 3.0;
-    world.anchors.replies[0].rows.truncate(1);
+    let short = &mut world.anchors.replies[0];
+    short.rows.truncate(1);
+    short.teacher = short.teacher.narrow(0, 0, 1).unwrap();
     let rows = |index: usize| world.anchors.replies[index].rows.len();
     let batch = |anchors: &[usize]| {
         vec![Batch {
@@ -485,6 +487,21 @@ fn every_retained_token_counts_alike_however_steps_divide_them() {
     let each = anchored_weight(&world.anchors, &plan);
     // A mean over the steps is the weight times a mean over the tokens.
     assert!((each * all as f64 / 3.0 - 3.0).abs() < 1e-12);
+    // And so a step's part of the loss is a sum over what it reads.
+    let mut method = method_of(KINDS[0], &world.decoder);
+    shake(method.as_mut());
+    let adapter = method.adapter().unwrap();
+    let divergence = |anchors: &[usize]| {
+        let task = world.task(false);
+        let step = step_gradients(&task, &adapter, &batch(anchors), each).unwrap();
+        step.divergence
+    };
+    let alone: Vec<f64> = (0..3).map(|index| divergence(&[index])).collect();
+    assert!(alone.iter().all(|one| *one > 1e-3), "{alone:?}");
+    assert_eq!(divergence(&[]), 0.0);
+    let together = divergence(&[1, 2, 1]);
+    let sum = alone[1] + alone[2] + alone[1];
+    assert!((together - sum).abs() < 1e-4 * sum, "{together} {sum}");
 }
 
 #[test]
