@@ -283,6 +283,9 @@ def fine_tuning(program: str) -> None:
                 ({"extra_body": {"steadfast": {"method": "lorra"}}}, "steadfast.method"),
                 ({"hyperparameters": {"batch_size": 4}}, "hyperparameters.batch_size"),
                 ({"extra_body": {"steadfast": {"budget": {"safety": -1}}}}, "steadfast.budget.safety"),
+                ({"extra_body": {"steadfast": {"method": "lora", "subspace": "random"}}}, "steadfast.subspace"),
+                ({"extra_body": {"steadfast": {"penalty": -1}}}, "steadfast.penalty"),
+                ({"extra_body": {"steadfast": {"preset": "quik"}}}, "steadfast.preset"),
             ]:
                 fields = {"model": MODEL, "training_file": file.id, **wrong}
                 error = refused(openai.BadRequestError, client.fine_tuning.jobs.create, **fields)

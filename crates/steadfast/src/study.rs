@@ -277,7 +277,7 @@ pub fn tune(
     let base = LanguageModel::load_within(
         &located,
         settings.memory_limit,
-        arm::load(&settings.arm),
+        arm::load(&settings.arm, &settings.retain),
         &Device::Cpu,
         listener,
     )?;

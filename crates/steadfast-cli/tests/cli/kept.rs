@@ -97,6 +97,8 @@ fn a_study_is_reported_again_from_its_kept_scores_alone() {
     let results: serde_json::Value = serde_json::from_str(&results).expect("JSON");
     let scale = &results["arms"][1]["hyperparameters"]["scale"];
     assert_eq!(*scale, serde_json::json!({"first": 0.2, "last": 1.0}));
+    let leakage = &results["frontier"][0]["leakage"];
+    assert!(leakage["net_change"].is_number(), "{results}");
     // The part that was measured, as an adapter.
     let trained = run.join("arms/lora-seed0/adapter");
     let trained = trained.to_str().expect("a path");

@@ -545,7 +545,8 @@ pub fn gate(comparison: &Comparison, limits: &BTreeMap<String, f64>) -> Result<(
     let mut failures = Vec::new();
     for (name, limit) in limits {
         let axis = comparison.axes.get(name);
-        let Some(change) = axis.or_else(|| comparison.metrics.get(name)) else {
+        let change = axis.or_else(|| comparison.metrics.get(name));
+        let Some(change) = change.filter(|change| change.n > 0) else {
             failures.push(not_measured(comparison, name));
             continue;
         };
@@ -578,8 +579,12 @@ fn not_measured(comparison: &Comparison, name: &str) -> Error {
             format!("measure a suite of that axis, or drop --max-loss {name}"),
         );
     }
+    if comparison.metrics.contains_key(name) {
+        return Error::user(format!("no item could be scored by `{name}`"))
+            .hint(format!("see why with `compare`, or drop --max-loss {name}"));
+    }
     let known: Vec<&str> = comparison.metrics.keys().map(String::as_str).collect();
-    Error::user(format!("neither measurement has the metric `{name}`"))
+    Error::user(format!("these two have no metric `{name}` to compare"))
         .hint(suggest::hint(name, &known))
 }
 

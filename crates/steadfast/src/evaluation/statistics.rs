@@ -216,17 +216,17 @@ pub fn stratified_upper_bound(strata: &[Vec<Observation>], seed: u64) -> f64 {
     let sizes: Vec<usize> = strata.iter().map(|one| clusters(one).len()).collect();
     match strata {
         [one] => upper_bound(one, seed),
-        _ => stratified_interval(strata, seed)[1].max(unseen(&sizes)),
+        _ => stratified_interval(strata, seed)[1].max(unseen(&sizes, ALPHA)),
     }
 }
 
 /// The largest mean of the strata's losses at which seeing none in so many clusters of each has
-/// probability ≥ 0.025: the loss hides where few items look for it. With one stratum, or with several of
-/// one size, it is 1 − 0.025^(1/n) of all n clusters.
+/// probability ≥ `alpha`: the loss hides where few items look for it. With one stratum, or with several of
+/// one size, it is 1 − alpha^(1/n) of all n clusters.
 ///
 /// With losses pᵢ the probability is Π (1 − pᵢ)^nᵢ. Their sum is largest, for a given product, where
 /// (1 − pᵢ)/nᵢ is one number for all pᵢ > 0, which are those of the smallest strata.
-fn unseen(sizes: &[usize]) -> f64 {
+fn unseen(sizes: &[usize], alpha: f64) -> f64 {
     let mut sizes: Vec<f64> = sizes.iter().map(|&size| size as f64).collect();
     sizes.sort_by(f64::total_cmp);
     if sizes.first().is_none_or(|&size| size == 0.0) {
@@ -240,14 +240,14 @@ fn unseen(sizes: &[usize]) -> f64 {
         }
         all += size;
         weighted += size * size.ln();
-        level = (weighted - ALPHA.ln()) / all;
+        level = (weighted - alpha.ln()) / all;
     }
     let loss = |size: &f64| 1.0 - (size.ln() - level).exp().min(1.0);
     sizes.iter().map(loss).sum::<f64>() / sizes.len() as f64
 }
 
-/// [`crossed`], whose upper ends are never less than what a stratum without any change leaves possible: the
-/// bootstrap has no width there. `whole` is the largest change of an item (100, in points). `None` where
+/// [`crossed`] of losses, whose upper ends are never less than what strata without any loss leave possible:
+/// the bootstrap has no width there. `whole` is the largest loss of an item (100, in points). `None` where
 /// there is no observation.
 pub fn crossed_bounded(seeds: &[Vec<Vec<Observation>>], whole: f64) -> Option<Spread> {
     let strata = seeds.iter().map(Vec::len).max()?;
@@ -257,29 +257,26 @@ pub fn crossed_bounded(seeds: &[Vec<Vec<Observation>>], whole: f64) -> Option<Sp
             .filter_map(move |seed| seed.get(index))
             .flatten()
     };
-    let mut sizes = Vec::new();
-    let mut unchanged = Vec::new();
+    let (mut count, mut silent) = (0, Vec::new());
     for index in 0..strata {
+        // Seeds answer the same items: more of them are no more clusters.
         let names: BTreeSet<&str> = of(index).map(|one| one.cluster.as_str()).collect();
         if names.is_empty() {
             continue;
         }
-        sizes.push(names.len());
-        if of(index).all(|one| one.value == 0.0) {
-            unchanged.push(names.len());
+        count += 1;
+        if of(index).all(|one| one.value <= 0.0) {
+            silent.push(names.len());
         }
     }
-    if sizes.is_empty() {
+    if count == 0 {
         return None;
     }
     let mut spread = crossed(seeds, 0);
-    // The stratum that says least hides most.
-    if let Some(fewest) = unchanged.into_iter().min() {
-        let unseen = |alpha: f64| {
-            whole * clopper_pearson_upper(0, fewest as u64, alpha) / sizes.len() as f64
-        };
-        spread.interval[1] = spread.interval[1].max(unseen(0.025));
-        spread.upper95 = spread.upper95.max(unseen(0.05));
+    if !silent.is_empty() {
+        let share = whole * silent.len() as f64 / f64::from(count);
+        spread.interval[1] = spread.interval[1].max(share * unseen(&silent, ALPHA));
+        spread.upper95 = spread.upper95.max(share * unseen(&silent, 0.05));
     }
     Some(spread)
 }
@@ -447,9 +444,14 @@ mod tests {
         moved[..10].fill(100.0);
         let half = crossed_bounded(&[vec![still, of(&moved)]], 100.0).unwrap();
         assert_eq!(half, crossed(&[vec![of(&[0.0; 20]), of(&moved)]], 0));
-        // What fell everywhere has a bound below 0.
-        let fell = vec![vec![of(&[-10.0; 20])]];
-        assert_eq!(crossed_bounded(&fell, 100.0), Some(crossed(&fell, 0)));
+        // One that got better says no more about losses than one that stayed.
+        let mut better = [0.0; 20];
+        better[0] = -100.0;
+        let spread = crossed_bounded(&[vec![of(&better)]], 100.0).unwrap();
+        assert!((spread.upper95 - 13.911).abs() < 0.001, "{spread:?}");
+        // Two silent ones hide as much as one of both their items.
+        let both = crossed_bounded(&[vec![of(&[0.0; 20]), of(&[0.0; 20])]], 100.0).unwrap();
+        assert!((both.upper95 - 7.217).abs() < 0.001, "{both:?}");
         assert_eq!(crossed_bounded(&[vec![]], 100.0), None);
         assert_eq!(crossed_bounded(&[], 100.0), None);
     }
@@ -545,8 +547,8 @@ mod tests {
     #[test]
     fn a_loss_may_hide_in_the_smallest_stratum() {
         let pooled = |total: f64| 1.0 - ALPHA.powf(1.0 / total);
-        assert!((unseen(&[100]) - pooled(100.0)).abs() < 1e-12);
-        assert!((unseen(&[40, 40, 40]) - pooled(120.0)).abs() < 1e-12);
+        assert!((unseen(&[100], ALPHA) - pooled(100.0)).abs() < 1e-12);
+        assert!((unseen(&[40, 40, 40], ALPHA) - pooled(120.0)).abs() < 1e-12);
         let strata = [alone(&[0.0; 45]), alone(&[0.0; 17]), alone(&[0.0; 26])];
         let bound = stratified_upper_bound(&strata, 0);
         // All of it in the stratum of 17 is one way to hide.
@@ -563,8 +565,8 @@ mod tests {
                 );
             }
         }
-        assert_eq!(unseen(&[]), 1.0);
-        assert_eq!(unseen(&[10, 0]), 1.0);
+        assert_eq!(unseen(&[], ALPHA), 1.0);
+        assert_eq!(unseen(&[10, 0], ALPHA), 1.0);
     }
 
     #[test]

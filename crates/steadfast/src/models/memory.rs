@@ -22,6 +22,8 @@ pub struct Load {
     pub rank: usize,
     /// Sets of second moments held at once: 0, 1 or 2.
     pub moments: usize,
+    /// Tokens of retained replies whose final hidden states are held.
+    pub anchored: usize,
 }
 
 impl Load {
@@ -209,7 +211,8 @@ impl Need {
                 + 4 * logits
                     * count(most_rows(config.vocabulary)).min(rows)
                     * count(config.vocabulary)
-                + 8 * count(load.moments) * moments,
+                + 8 * count(load.moments) * moments
+                + 4 * count(load.anchored) * hidden,
         }
     }
 
@@ -254,6 +257,7 @@ mod tests {
             batch_tokens: 1024,
             rank: 16,
             moments: 0,
+            anchored: 0,
         };
         let within =
             |megabytes: u64| Holding::within(megabytes * 1_000_000, &smollm2(), 98_000_000, load);

@@ -258,3 +258,28 @@ fn a_name_without_room_stands_below_with_its_number() {
         );
     }
 }
+
+#[test]
+fn the_third_panel_is_what_of_the_replies_is_kept() {
+    let mut results = sample::results(2, 1);
+    let palette = Palette::light();
+    let width = |results: &Results| frontier(results, &palette).width;
+    let all = width(&results);
+    let first = results.frontier[0].leakage.expect("the sample leaks");
+    let panel = frontier_panel(&results, Kept::Replies, &palette);
+    let kept = plain(-first.net_change, 1);
+    assert!(
+        panel
+            .description
+            .contains(&format!("replies {kept} points")),
+        "{}",
+        panel.description
+    );
+    // Numbers are an arm's in all panels, also where another arm has no place.
+    results.frontier[0].leakage = None;
+    let panel = frontier_panel(&results, Kept::Replies, &palette);
+    assert!(!panel.description.contains(&results.frontier[0].arm));
+    assert_eq!(width(&results), all);
+    results.frontier[1].leakage = None;
+    assert_eq!(width(&results), all / 3.0 * 2.0);
+}

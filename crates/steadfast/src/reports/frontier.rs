@@ -43,7 +43,7 @@ pub struct Headline {
     pub seeds: usize,
     /// Gain, to the setting of the yardstick that gains most; `null` where that one's is not clearly above 0.
     pub gain_ratio: Option<f64>,
-    /// Likelihood of the reference replies gained, to the same; absent in older files.
+    /// Likelihood of the reference replies gained, to the same, whose own is above 0; absent in older files.
     #[serde(default)]
     pub likelihood_gain_ratio: Option<f64>,
     /// Safety lost, to the yardstick chosen for safety.

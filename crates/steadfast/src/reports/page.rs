@@ -126,7 +126,10 @@ pub fn render(results: &Results, items: &[ItemRow], notes: &Notes) -> Result<Str
             figure(figures::before_after(results, axis, chance, &palette))
         })
         .collect();
-    let panels: String = figures::Kept::of(results)
+    let kept: Vec<figures::Kept> = figures::Kept::of(results).collect();
+    let side_by_side = if kept.len() > 2 { "three" } else { "two" };
+    let panels: String = kept
+        .into_iter()
         .map(|kept| figure(figures::frontier_panel(results, kept, &palette)))
         .collect();
     let disturbance = figure(figures::disturbance(results, &palette));
@@ -175,7 +178,7 @@ pub fn render(results: &Results, items: &[ItemRow], notes: &Notes) -> Result<Str
 <section aria-labelledby="frontier-title">
 <h2 id="frontier-title">Learning against forgetting</h2>
 <p class="lead">To the right, more was learnt; higher up, more was kept.</p>
-<div class="figures two">{panels}</div>
+<div class="figures {side_by_side}">{panels}</div>
 </section>
 <section aria-labelledby="disturbance-title">
 <h2 id="disturbance-title">What moved inside</h2>

@@ -29,6 +29,8 @@ const BUDGETED: [Axis; 2] = [Axis::Safety, Axis::Knowledge];
 const DEFAULT_BUDGET: f64 = 20.0;
 /// Items of each suite, where the request says nothing: measuring takes a few minutes.
 const DEFAULT_ITEMS: usize = 48;
+/// How much the base writes first, where something is retained: what the published numbers rest on.
+const DEFAULT_PRESET: Preset = Preset::Standard;
 /// What a report may do that is opened from here: run its own script, and nothing else.
 const REPORT_POLICY: &str = "sandbox allow-scripts; default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data:";
 
@@ -159,7 +161,7 @@ fn choices(fields: &Fields<'_>) -> Read<Choices> {
         epochs,
         seed,
         items: DEFAULT_ITEMS,
-        preset: Some(Preset::Standard.name().to_owned()),
+        preset: Some(DEFAULT_PRESET.name().to_owned()),
         budget: BUDGETED.map(|axis| (axis, DEFAULT_BUDGET)).into(),
         ..Choices::default()
     };
@@ -190,21 +192,22 @@ fn choices(fields: &Fields<'_>) -> Read<Choices> {
         }
     };
     choices.subspace = word("subspace", &Subspace::NAMES)?;
-    if let Some(preset) = word("preset", &Preset::NAMES)? {
-        choices.preset = Some(preset);
-    }
-    let method = MethodName::named(&choices.method);
+    let preset = word("preset", &Preset::NAMES)?;
+    let (given, retains) = (preset.is_some(), choices.retains());
+    choices.preset = preset.or_else(|| retains.then(|| DEFAULT_PRESET.name().to_owned()));
+    let is = |question: fn(MethodName) -> bool| choices.method().is_some_and(question);
     for (name, given, knows) in [
         (
             "penalty",
             choices.penalty.is_some(),
-            method.is_some_and(MethodName::has_penalty),
+            is(MethodName::has_penalty),
         ),
         (
             "subspace",
             choices.subspace.is_some(),
-            method == Some(MethodName::NullSpace),
+            is(MethodName::has_subspace),
         ),
+        ("preset", given, retains),
     ] {
         if given && !knows {
             let method = &choices.method;

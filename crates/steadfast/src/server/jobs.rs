@@ -3,6 +3,7 @@
 use super::state::{held, read_json, write_json};
 use crate::evaluation::Axis;
 use crate::runs::atomic;
+use crate::settings::MethodName;
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -74,6 +75,19 @@ pub struct Choices {
     /// The most points that an axis may lose; without one nothing bounds it.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub budget: BTreeMap<Axis, f64>,
+}
+
+impl Choices {
+    /// The method, where this version knows it.
+    pub fn method(&self) -> Option<MethodName> {
+        MethodName::named(&self.method)
+    }
+
+    /// Whether the base writes replies first.
+    pub fn retains(&self) -> bool {
+        self.method().is_some_and(MethodName::retains)
+            || self.anchor_share.is_some_and(|share| share > 0.0)
+    }
 }
 
 /// What was asked and how it stands; written whole at every change.

@@ -246,6 +246,9 @@ fn train_and_measure(house: &House, job: &Job) -> Result<Done> {
 
 fn study_of(house: &House, kept: &Kept, job: &Job) -> Result<StudySettings> {
     let choices = job.choices.clone();
+    // Jobs from before this could be chosen had what the smallest asks for.
+    let before = || choices.retains().then(|| Preset::Quick.name().to_owned());
+    let preset = choices.preset.clone().or_else(before);
     let tune = TuneSettings::new(TuneFlags {
         data: vec![job.data_path()],
         method: Some(choices.method),
@@ -255,8 +258,7 @@ fn study_of(house: &House, kept: &Kept, job: &Job) -> Result<StudySettings> {
         penalty: choices.penalty,
         anchor_share: choices.anchor_share,
         subspace: choices.subspace,
-        // Jobs from before this could be chosen had what the smallest asks for.
-        preset: choices.preset.or(Some(Preset::Quick.name().to_owned())),
+        preset,
         rank: choices.rank,
         batch_tokens: choices.batch_tokens,
         seed: Some(choices.seed),

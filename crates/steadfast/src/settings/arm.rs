@@ -92,6 +92,11 @@ impl MethodName {
         matches!(self, Self::NullSpace | Self::L2Sp)
     }
 
+    /// Whether where it moves can be chosen.
+    pub fn has_subspace(self) -> bool {
+        self == Self::NullSpace
+    }
+
     /// Whether the method itself reads what the base says to general prompts.
     pub fn retains(self) -> bool {
         matches!(

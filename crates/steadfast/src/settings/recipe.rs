@@ -412,7 +412,7 @@ fn hyperparameters(
     }
     let has = |key: &str| match key {
         "penalty" => method.has_penalty(),
-        _ => method == MethodName::NullSpace,
+        _ => method.has_subspace(),
     };
     if method.moves_whole_weights() {
         for key in ["rank", "alpha", "rank_stabilized"] {

@@ -87,24 +87,15 @@ impl TuneSettings {
             mistakes.push(Error::user(message).field(field).hint(hint));
         };
         let word = flags.method.as_deref().unwrap_or("lora");
-        let method = MethodName::named(word).unwrap_or_else(|| {
+        let known = MethodName::named(word);
+        if known.is_none() {
             mistake(
                 "--method",
                 format!("no method is called `{word}`"),
                 suggest::hint(word, &MethodName::NAMES),
             );
-            MethodName::Lora
-        });
-        let preset = flags.preset.as_deref().map_or(Preset::Standard, |word| {
-            Preset::named(word).unwrap_or_else(|| {
-                mistake(
-                    "--preset",
-                    format!("no preset is called `{word}`"),
-                    suggest::hint(word, &Preset::NAMES),
-                );
-                Preset::Standard
-            })
-        });
+        }
+        let method = known.unwrap_or(MethodName::Lora);
         let subspace = flags.subspace.as_deref().and_then(|word| {
             let subspace = Subspace::named(word);
             if subspace.is_none() {
@@ -117,22 +108,31 @@ impl TuneSettings {
             subspace
         });
         let anchored = flags.anchor_share.is_some_and(|share| share > 0.0);
-        if !flags.retain.is_empty() && !method.retains() && !anchored {
-            mistake(
-                "--retain",
-                format!("method `{}` retains nothing", method.name()),
-                "remove it, use --method null-space, or give an --anchor-share".to_owned(),
-            );
+        let retains = method.retains() || anchored;
+        // What a method that nobody knows would do with other flags is not known either.
+        if known.is_some() && !retains {
+            for (flag, given) in [
+                ("--retain", !flags.retain.is_empty()),
+                ("--preset", flags.preset.is_some()),
+            ] {
+                if given {
+                    mistake(
+                        flag,
+                        format!("method `{}` retains nothing", method.name()),
+                        "remove it, use --method null-space, or give an --anchor-share".to_owned(),
+                    );
+                }
+            }
         }
         for (flag, given, knows) in [
             (
                 "--subspace",
                 flags.subspace.is_some(),
-                method == MethodName::NullSpace,
+                method.has_subspace(),
             ),
             ("--penalty", flags.penalty.is_some(), method.has_penalty()),
         ] {
-            if given && !knows {
+            if known.is_some() && given && !knows {
                 mistake(
                     flag,
                     format!("`{flag}` has no effect with method `{}`", method.name()),
@@ -140,6 +140,22 @@ impl TuneSettings {
                 );
             }
         }
+        // Where nothing is retained the preset is only part of what the training is known by: as it was.
+        let otherwise = if retains {
+            Preset::Standard
+        } else {
+            Preset::Quick
+        };
+        let preset = flags.preset.as_deref().map_or(otherwise, |word| {
+            Preset::named(word).unwrap_or_else(|| {
+                mistake(
+                    "--preset",
+                    format!("no preset is called `{word}`"),
+                    suggest::hint(word, &Preset::NAMES),
+                );
+                otherwise
+            })
+        });
         if let Some(share) = flags
             .anchor_share
             .filter(|share| !(0.0..=1.0).contains(share))
@@ -302,6 +318,46 @@ fn bytes(text: &str) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_decides_how_firmly_it_holds_arrives_where_training_reads_it() {
+        let data = vec![PathBuf::from(concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/Cargo.toml"
+        ))];
+        let plain = TuneSettings::new(TuneFlags {
+            data: data.clone(),
+            ..TuneFlags::default()
+        })
+        .expect("data alone is enough");
+        let anchored = TuneSettings::new(TuneFlags {
+            data: data.clone(),
+            anchor_share: Some(0.1),
+            ..TuneFlags::default()
+        })
+        .expect("any method can have an anchor");
+        let prompts = |preset: Preset| preset.scale().retain_prompts;
+        assert_eq!(plain.retain.prompts, prompts(Preset::Quick));
+        assert_eq!(anchored.retain.prompts, prompts(Preset::Standard));
+        let settings = TuneSettings::new(TuneFlags {
+            data,
+            method: Some("null-space".into()),
+            penalty: Some(3.0),
+            anchor_share: Some(0.3),
+            subspace: Some("low-retain".into()),
+            preset: Some("quick".into()),
+            ..TuneFlags::default()
+        })
+        .expect("right flags");
+        let hyperparameters = &settings.arm.hyperparameters;
+        assert_eq!(
+            (hyperparameters.penalty, hyperparameters.anchor.share),
+            (3.0, 0.3)
+        );
+        let own = hyperparameters.null_space.as_ref().expect("it is its own");
+        assert_eq!(own.subspace, Subspace::LowRetain);
+        assert_eq!(settings.retain.prompts, prompts(Preset::Quick));
+    }
 
     #[test]
     fn sizes_are_read_as_people_write_them() {

@@ -16,7 +16,7 @@ use crate::reports::mlflow::{self, About, Tracked};
 use crate::reports::tensorboard::TensorBoard;
 use crate::results::{LayerDisturbance, Training};
 use crate::runs::atomic;
-use crate::settings::{ArmSettings, MethodName, Subspace, TrainingDevice};
+use crate::settings::{ArmSettings, MethodName, RetainSettings, Subspace, TrainingDevice};
 use crate::training::engine::Engine;
 use crate::training::train::{Anchor, Anchors, Summary, Task, train as run_loop};
 use crate::{Error, Result, usage};
@@ -113,8 +113,14 @@ pub fn retains(arm: &ArmSettings) -> bool {
 }
 
 /// What training the arm asks of memory.
-pub fn load(arm: &ArmSettings) -> Load {
+pub fn load(arm: &ArmSettings, retain: &RetainSettings) -> Load {
+    let anchored = if arm.hyperparameters.anchor.is_on() {
+        retain.prompts * retain.reply_tokens
+    } else {
+        0
+    };
     Load {
+        anchored,
         batch_tokens: arm.hyperparameters.batch_tokens,
         rank: arm.hyperparameters.rank,
         moments: usize::from(arm.method.retains()) + usize::from(needs_task(arm)),

@@ -165,7 +165,10 @@ fn a_metric_without_a_score_stays_and_an_axis_without_one_does_not() {
     let change = &comparison.metrics["s/accuracy"];
     assert_eq!((change.n, change.unscored, change.p), (0, 2, 1.0));
     assert_eq!((change.net_change, change.ci95), (0.0, [0.0, 0.0]));
-    // A gate on it fails: nothing was measured.
+    // A gate on either fails: nothing was measured.
+    let limits = BTreeMap::from([("s/accuracy".to_owned(), 9.0)]);
+    let error = gate(&comparison, &limits).unwrap_err();
+    assert!(error.message.contains("could be scored"), "{error}");
     assert!(
         gate(
             &comparison,

@@ -95,10 +95,10 @@ impl LearntTalk {
                     *score = 0.0;
                 }
             }
-            let kind = sample.labels.entry("reply_kind".into()).or_default();
             // What is no language is that first, and its scores are none.
-            if kind != ReplyKind::Incoherent.name() {
-                *kind = ReplyKind::OffDomain.name().into();
+            if sample.scores.get("coherence") != Some(&Some(0.0)) {
+                let kind = ReplyKind::OffDomain.name().to_owned();
+                sample.labels.insert("reply_kind".into(), kind);
             }
         }
     }

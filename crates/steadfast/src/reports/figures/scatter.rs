@@ -107,6 +107,7 @@ pub fn frontier(results: &Results, palette: &Palette) -> Figure {
 }
 
 struct Point<'a> {
+    number: usize,
     arm: &'a str,
     colour: &'a str,
     x: f64,
@@ -120,11 +121,14 @@ pub fn frontier_panel(results: &Results, kept: Kept, palette: &Palette) -> Figur
     let points: Vec<Point> = results
         .frontier
         .iter()
-        .filter_map(|point| {
+        .enumerate()
+        .filter_map(|(index, point)| {
             let arm = results.arms.iter().find(|arm| arm.name == point.arm)?;
             let (y, y_interval) = kept.change(arm, point)?;
             let learnt = arm.axes.get(Axis::Proficiency.name());
             Some(Point {
+                // The same in all panels, also in one that lacks an arm.
+                number: index + 1,
                 arm: &point.arm,
                 colour: palette.arm(results, arm),
                 x: point.gain,
@@ -290,16 +294,15 @@ pub fn frontier_panel(results: &Results, kept: Kept, palette: &Palette) -> Figur
     }
     // A name that finds no room beside its point stands below the plot, with a number for its place.
     let mut unnamed = Vec::new();
-    for (index, (point, centre)) in points.iter().zip(&centres).enumerate() {
+    for (point, centre) in points.iter().zip(&centres) {
         match room.name(point.arm, *centre) {
             Some(at) => body.push(callout(palette, at, NAME, Anchor::Start, point.arm)),
-            // Numbered among all points, so that an arm has one number in both panels.
-            None => unnamed.push((index + 1, point, *centre)),
+            None => unnamed.push((point, *centre)),
         }
     }
     let mut lowest = bottom + 34.0;
-    for (number, point, centre) in unnamed {
-        let number = number.to_string();
+    for (point, centre) in unnamed {
+        let number = point.number.to_string();
         if let Some(at) = room.number(&number, centre) {
             let middle = (
                 at.0 + svg::text_width(&number, NUMBER) / 2.0,

@@ -201,7 +201,7 @@ impl<'a> Costs<'a> {
         let mut cost = 2.0 * (sizes.linear as f64 + LEARNT * sizes.head as f64)
             + 3.0 * self.change(one) as f64;
         cost *= 1.0 + own.anchor.share;
-        let load = arm::load(one).bytes(&self.config, self.file_bytes);
+        let load = arm::load(one, &self.settings.retain).bytes(&self.config, self.file_bytes);
         ArmPlan {
             name: one.name.clone(),
             method: one.method.name().to_owned(),
