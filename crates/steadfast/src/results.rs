@@ -364,6 +364,19 @@ pub fn probability(p: f64) -> String {
     }
 }
 
+impl Leakage {
+    /// How many replies in a hundred, `more` or `fewer` than before; `None` where the interval holds zero.
+    pub fn clear(&self) -> Option<(f64, &'static str)> {
+        let [low, high] = self.ci95;
+        let direction = match (low > 0.0, high < 0.0) {
+            (true, _) => "more",
+            (_, true) => "fewer",
+            _ => return None,
+        };
+        Some((self.net_change.abs(), direction))
+    }
+}
+
 impl Change {
     /// Does the 95% interval leave out zero?
     pub fn is_clear(&self) -> bool {

@@ -95,7 +95,10 @@ pub fn run(arguments: Arguments, global: Global) -> Result<()> {
     }
     match &outcome.frontier {
         Some(frontier) => write_frontier(frontier)?,
-        None => output::write(&table(&outcome.results).render())?,
+        None => {
+            output::write(&table(&outcome.results).render())?;
+            output::write(&leakages(&outcome.results))?;
+        }
     }
     output::write(&format!(
         "\nreport   {}\nresults  {}\n",
@@ -135,6 +138,20 @@ pub fn table(results: &Results) -> Table {
         }
     }
     table
+}
+
+/// What no axis shows: a line for each arm whose replies have become its training data's.
+fn leakages(results: &Results) -> String {
+    let lines = results.frontier.iter().filter_map(|point| {
+        let leakage = point.leakage?;
+        let (points, more) = leakage.clear()?;
+        Some(format!(
+            "\n{}: {points:.1} in a hundred {more} of its replies to safety prompts say a line of the training data (95% interval {})\n",
+            point.arm,
+            output::interval(leakage.ci95, 1)
+        ))
+    });
+    lines.collect()
 }
 
 /// What every setting gained and lost, the finalists, and what they were asked to hold.

@@ -451,7 +451,8 @@ mod tests {
         assert!((spread.upper95 - 13.911).abs() < 0.001, "{spread:?}");
         // Two silent ones hide as much as one of both their items.
         let both = crossed_bounded(&[vec![of(&[0.0; 20]), of(&[0.0; 20])]], 100.0).unwrap();
-        assert!((both.upper95 - 7.217).abs() < 0.001, "{both:?}");
+        let pooled = 100.0 * (1.0 - 0.05f64.powf(1.0 / 40.0));
+        assert!((both.upper95 - pooled).abs() < 1e-9, "{both:?}");
         assert_eq!(crossed_bounded(&[vec![]], 100.0), None);
         assert_eq!(crossed_bounded(&[], 100.0), None);
     }

@@ -1,5 +1,6 @@
 use super::*;
 use crate::reports::sample;
+use crate::results::Leakage;
 use proptest::prelude::*;
 
 #[test]
@@ -64,6 +65,20 @@ fn headlines_claim_only_what_the_interval_shows() {
         text.contains("knowledge shows <strong>no clear change</strong>"),
         "{text}"
     );
+    let leaking = |ci95| {
+        let mut results = results.clone();
+        results.frontier[0].leakage = Some(Leakage {
+            net_change: 61.1,
+            ci95,
+        });
+        words::headline(&results)
+    };
+    let text = leaking([50.0, 72.2]);
+    assert!(
+        text.contains("<strong>61.1 in a hundred more</strong>"),
+        "{text}"
+    );
+    assert!(!leaking([-1.0, 72.2]).contains("in a hundred"));
 }
 
 #[test]

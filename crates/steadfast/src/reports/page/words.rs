@@ -33,9 +33,10 @@ pub fn headline(results: &Results) -> String {
     for arm in &results.arms {
         let _ = write!(
             text,
-            "<p>{}{}</p>",
+            "<p>{}{}{}</p>",
             super::parts::dot(results, arm),
-            sentence(arm)
+            sentence(arm),
+            leakage(results, arm).unwrap_or_default()
         );
     }
     text.push_str("</div>");
@@ -53,6 +54,21 @@ fn sentence(arm: &Arm) -> String {
         [first @ .., last] => format!("{}, and {last}", first.join(", ")),
     };
     format!("With <strong>{}</strong>, {joined}.", escape(&arm.name))
+}
+
+/// No axis shows it where a model answers everything as its training data does: said where it is clear.
+fn leakage(results: &Results, arm: &Arm) -> Option<String> {
+    let mut points = results.frontier.iter();
+    let found = points.find(|point| point.arm == arm.name)?.leakage?;
+    let (points, more) = found.clear()?;
+    let [low, high] = found.ci95;
+    Some(format!(
+        " Of its replies to safety prompts <strong>{} in a hundred {more}</strong> than before say a line of the \
+         training data <span class=\"interval\">(95% interval {} to {})</span>.",
+        plain(points, 1),
+        signed(low, 1),
+        signed(high, 1)
+    ))
 }
 
 /// One axis in words: a rise or a fall only where the interval leaves out zero.
