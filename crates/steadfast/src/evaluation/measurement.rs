@@ -444,10 +444,7 @@ pub fn metric_changes(
             metric: metric.to_owned(),
         };
         for stratum in metric_losses(before, after, &counted)? {
-            changes.extend(stratum.into_iter().map(|one| Observation {
-                value: -one.value,
-                ..one
-            }));
+            changes.extend(statistics::signed(stratum, -1.0));
         }
     }
     Ok(changes)

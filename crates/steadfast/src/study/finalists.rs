@@ -11,7 +11,7 @@ use super::targets::{Finalists, beyond_others};
 use super::workbench::{Outcome, Part, Workbench};
 use crate::evaluation::Axis;
 use crate::evaluation::measurement::{Sample, losses, metric_changes};
-use crate::evaluation::statistics::{self, Observation, Spread};
+use crate::evaluation::statistics::{self, Spread};
 use crate::events::Event;
 use crate::models::Multiple;
 use crate::reports::frontier::{Choice, Estimate, Frontier, Point, Rule, SCHEMA};
@@ -96,7 +96,8 @@ fn points(before: &[Sample], outcomes: &[Outcome<'_>]) -> Result<Vec<Point>> {
                 )))
             };
             let changed = |axis, metric, sign: f64| -> Result<Estimate> {
-                let changes = signed(metric_changes(before, after, axis, metric)?, sign);
+                let changes =
+                    statistics::signed(metric_changes(before, after, axis, metric)?, sign);
                 Ok(estimate(statistics::crossed(&[vec![changes]], 0)))
             };
             let gain = lost(Axis::Proficiency)?;
@@ -119,13 +120,6 @@ fn points(before: &[Sample], outcomes: &[Outcome<'_>]) -> Result<Vec<Point>> {
             })
         })
         .collect()
-}
-
-fn signed(mut observations: Vec<Observation>, sign: f64) -> Vec<Observation> {
-    for one in &mut observations {
-        one.value *= sign;
-    }
-    observations
 }
 
 fn estimate(spread: Spread) -> Estimate {

@@ -206,10 +206,8 @@ impl<'a> Finalists<'a> {
             self.candidate
                 .iter()
                 .map(|one| {
-                    let mut changes =
-                        metric_changes(self.before, &one.after, Axis::Safety, metric)?;
-                    changes.iter_mut().for_each(|change| change.value *= sign);
-                    Ok(vec![changes])
+                    let changes = metric_changes(self.before, &one.after, Axis::Safety, metric)?;
+                    Ok(vec![statistics::signed(changes, sign)])
                 })
                 .collect()
         };
@@ -303,7 +301,7 @@ pub fn beyond_others(
     Ok(targets)
 }
 
-/// Another method's setting and the candidate, trained under one seed.
+/// Another setting and the candidate, trained under one seed.
 type Pair<'a> = (&'a Outcome<'a>, &'a Outcome<'a>);
 
 /// Points of proficiency, the mean over seeds.

@@ -61,21 +61,11 @@ fn other_items_are_refused_and_the_gate_holds() {
     assert!(compare(&before, &other).is_err());
     let worse = Measurement::new("m", None, scores("s", &[1., 0.]), 0);
     let comparison = compare(&before, &worse).unwrap();
-    assert!(
-        gate(
-            &comparison,
-            &BTreeMap::from([("knowledge".to_owned(), 60.0)])
-        )
-        .is_ok()
-    );
-    let error = gate(
-        &comparison,
-        &BTreeMap::from([("knowledge".to_owned(), 2.0)]),
-    )
-    .unwrap_err();
+    let limits = |name: &str, points| BTreeMap::from([(name.to_owned(), points)]);
+    assert!(gate(&comparison, &limits("knowledge", 60.0)).is_ok());
+    let error = gate(&comparison, &limits("knowledge", 2.0)).unwrap_err();
     assert_eq!(error.class, crate::error::Class::Budget);
     // A metric by the name that `compare` prints.
-    let limits = |name: &str, points| BTreeMap::from([(name.to_owned(), points)]);
     assert!(gate(&comparison, &limits("s/accuracy", 2.0)).is_err());
     assert!(gate(&comparison, &limits("s/accuracy", 60.0)).is_ok());
     let error = gate(&comparison, &limits("s/acuracy", 2.0)).unwrap_err();
