@@ -302,7 +302,7 @@ def fine_tuning(program: str) -> None:
             waiting = client.fine_tuning.jobs.create(model=MODEL, training_file=file.id)
             own_choice = waiting.to_dict()["steadfast"]
             assert waiting.status == "queued" and own_choice["method"] == "null-space"
-            assert own_choice["budget"] == {"safety": 20.0, "knowledge": 20.0}, own_choice
+            assert own_choice["budget"] == {"safety": 20.0, "knowledge": 20.0, "domain_leakage": 20.0}, own_choice
             assert "budget" not in job.to_dict()["steadfast"], "who names a method gets no bound unasked"
             assert client.fine_tuning.jobs.cancel(waiting.id).status == "cancelled"
             refused(openai.BadRequestError, client.fine_tuning.jobs.cancel, fine_tuning_job_id=waiting.id)

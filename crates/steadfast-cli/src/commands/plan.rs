@@ -86,8 +86,15 @@ fn text(answer: &Answer) -> String {
     }
     if let Some(finalists) = &plan.finalists {
         text += &format!(
-            "\nthen, of {} settings of the yardstick and {} of the candidate, at most {} under {} seeds each\n",
-            finalists.yardsticks, finalists.candidates, finalists.chosen, finalists.seeds,
+            "\nthen, of {} settings of the yardstick and {} of the candidate, at most {}{} under {} seeds each\n",
+            finalists.yardsticks,
+            finalists.candidates,
+            finalists.chosen,
+            match finalists.comparators {
+                0 => String::new(),
+                beside => format!(", and {beside} beside them,"),
+            },
+            finalists.seeds,
         );
         text += &last(finalists).render();
     }

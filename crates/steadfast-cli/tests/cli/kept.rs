@@ -50,6 +50,7 @@ split = "dev"
 
 [finalists]
 seeds = [0]
+comparators = ["lora", "lora*0.5", "lora*0.2..1"]
 results = "out/frontier.json"
 
 [[finalists.suites]]
@@ -83,6 +84,13 @@ fn a_study_is_reported_again_from_its_kept_scores_alone() {
     );
     let read = |name: &str| std::fs::read(folder.path().join(name)).expect("is written");
     let whole = read("out/frontier.json");
+    let frontier: serde_json::Value = serde_json::from_slice(&whole).expect("JSON");
+    let on_test = frontier["test"].as_array().map(Vec::len);
+    assert_eq!(
+        on_test,
+        Some(4),
+        "the candidate and the comparators, once each"
+    );
 
     // A scale by depth is a setting: named, kept, and told in the results by its ends.
     assert!(said.contains("lora*0.2..1 "), "{said}");
@@ -115,7 +123,6 @@ fn a_study_is_reported_again_from_its_kept_scores_alone() {
     assert!(again.contains("exit code: 0"), "{again}");
     assert_eq!(read("out/frontier.json"), whole);
     let document = folder.json(&["study", "recipe.toml", "--quiet", "--kept", "--json"]);
-    let frontier: serde_json::Value = serde_json::from_slice(&whole).expect("JSON");
     assert_eq!(document["finalists"], frontier);
     assert!(document["frontier"].is_array(), "results.json's own");
     let table = |said: &str| {

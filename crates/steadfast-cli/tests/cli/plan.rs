@@ -65,7 +65,7 @@ fn a_plan_counts_the_finalists_at_most_and_what_is_kept_as_nothing() {
          scales = [0.5, 1.0, {{ first = 0.2, last = 1.0 }}]\n\
          [[arms]]\nname = \"mlp\"\nmethod = \"lora\"\ntargets = \"mlp\"\nrole = \"yardstick\"\nsteps = 1\n\
          [[arms]]\nmethod = \"null-space\"\nrole = \"candidate\"\nsteps = 1\nbatch_tokens = 64\n\
-         [data]\nconversations = 6\n{}[finalists]\nseeds = [0, 1]\n{}",
+         [data]\nconversations = 6\n{}[finalists]\nseeds = [0, 1]\ncomparators = [\"lora*0.5\"]\n{}",
         every_axis("suites"),
         every_axis("finalists.suites"),
     );
@@ -75,9 +75,10 @@ fn a_plan_counts_the_finalists_at_most_and_what_is_kept_as_nothing() {
     let finalists = &plan["finalists"];
     assert_eq!(finalists["yardsticks"], 4);
     assert_eq!(finalists["chosen"], 4);
+    assert_eq!(finalists["comparators"], 1);
     // Seed 0 is trained before them.
     assert_eq!(finalists["trainings"], 3);
-    assert_eq!(finalists["measuring"]["times"], 1 + 4 * 2);
+    assert_eq!(finalists["measuring"]["times"], 1 + 5 * 2);
     assert_eq!(finalists["measuring"]["items"], 3);
     assert_eq!(plan["drift"]["times"], 5);
     assert_eq!(plan["drift"]["replies"], 4);
@@ -88,7 +89,7 @@ fn a_plan_counts_the_finalists_at_most_and_what_is_kept_as_nothing() {
     assert!(seconds(&plan["seconds"]) > parts);
     let text = folder.run(&["plan", "r.toml", "--quiet"]);
     assert!(
-        text.contains("then, of 4 settings of the yardstick and 1 of the candidate, at most 4 under 2 seeds each"),
+        text.contains("then, of 4 settings of the yardstick and 1 of the candidate, at most 4, and 1 beside them, under 2 seeds each"),
         "{text}"
     );
 }

@@ -1,9 +1,9 @@
 //! One model on some suites: what was asked, what was said, how it scored; and two of them, paired.
 
-use super::Axis;
 use super::judge::cases::{JUDGED, JUDGED_COHERENCE};
 use super::judge::session::JudgedBy;
 use super::statistics::{self, Observation};
+use super::{Axis, Budgeted};
 use crate::results::{Change, Judged, lower_is_better};
 use crate::settings::suggest;
 use crate::{Error, Result};
@@ -139,13 +139,16 @@ struct Pair {
     after: f64,
 }
 
+/// Of a whole share.
+const POINTS: f64 = 100.0;
+
 /// Likelihoods and margins are in nats; everything else is a share, shown in points.
 fn is_share(metric: &str) -> bool {
     !metric.ends_with("nll") && !metric.ends_with("margin")
 }
 
 fn factor(metric: &str) -> f64 {
-    if is_share(metric) { 100.0 } else { 1.0 }
+    if is_share(metric) { POINTS } else { 1.0 }
 }
 
 impl Counted {
@@ -395,26 +398,32 @@ pub fn compare(before: &Measurement, after: &Measurement) -> Result<Comparison> 
     compare_judged(&samples, &after.samples, 0, None)
 }
 
-/// Upper one-sided 97.5% bound, in points, of what an axis loses from `before` to `after`, which hold
-/// the same items in the same order; `None` where nothing measures the axis.
+/// Upper one-sided 97.5% bound, in points, of what is lost from `before` to `after`; `None` where nothing
+/// measures it.
+///
+/// # Errors
+/// The two hold different items.
 pub fn loss_bound(
     before: &[Sample],
     after: &[Sample],
-    axis: Axis,
+    lost: Budgeted,
     seed: u64,
 ) -> Result<Option<f64>> {
-    let paired: Vec<&Sample> = after.iter().collect();
-    let same = |(old, new): (&Sample, &Sample)| old.suite == new.suite && old.item == new.item;
-    if before.len() != after.len() || !before.iter().zip(after).all(same) {
-        return Err(Error::bug("a bound over different items"));
+    let mut strata = match lost {
+        Budgeted::Safety | Budgeted::Knowledge => losses(before, after, lost.axis())?,
+        // Of all replies alike, as reports and the frontier count it.
+        Budgeted::DomainLeakage => vec![metric_changes(before, after, lost.axis(), lost.name())?],
+    };
+    if strata.iter().all(Vec::is_empty) {
+        return Ok(None);
     }
-    let counted = Counted::Axis(axis);
-    Ok(columns(before, &paired).get(&counted).map(|column| {
-        // Scores here, and not points: where one suite's items lose 0 or 1 its bound is exact.
-        let points = factor(counted.metric());
-        let strata = column.strata(&counted, |pair| (pair.before - pair.after) / points);
-        points * statistics::stratified_upper_bound(&strata, seed)
-    }))
+    // Scores here, and not points: where one suite's items lose 0 or 1 its bound is exact.
+    for loss in strata.iter_mut().flatten() {
+        loss.value /= POINTS;
+    }
+    Ok(Some(
+        POINTS * statistics::stratified_upper_bound(&strata, seed),
+    ))
 }
 
 /// What an axis loses from `before` to `after` by item, in points, in the strata that count alike.

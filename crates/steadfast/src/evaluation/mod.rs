@@ -18,4 +18,4 @@ pub mod statistics;
 pub mod subject;
 pub mod suites;
 
-pub use crate::axis::Axis;
+pub use crate::axis::{Axis, Budgeted};

@@ -3,7 +3,7 @@
 use crate::models::Multiple;
 use crate::runs::atomic;
 use crate::runs::folder::RunFolder;
-use crate::settings::StudySettings;
+use crate::settings::{StudySettings, setting};
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
 
@@ -142,15 +142,6 @@ impl Choice {
     /// The arm with its scale.
     pub fn setting(&self) -> String {
         setting(&self.arm, self.scale)
-    }
-}
-
-/// An arm's name with what its change is multiplied with, where that is not 1.
-pub fn setting(arm: &str, scale: Multiple) -> String {
-    if scale.is_whole() {
-        arm.to_owned()
-    } else {
-        format!("{arm}*{scale}")
     }
 }
 

@@ -7,7 +7,7 @@ use super::http::{Document, House, Owner, in_background};
 use super::jobs::{Choices, JobEvent, JobRecord, Status};
 use super::refusal::Refusal;
 use super::state::{Paging, page};
-use crate::evaluation::Axis;
+use crate::evaluation::Budgeted;
 use crate::settings::{MethodName, Preset, Subspace, suggest};
 use crate::{Error, Result};
 use axum::Json;
@@ -22,9 +22,7 @@ use std::sync::Arc;
 const WAITING: usize = 32;
 /// What is used where the request says nothing.
 const DEFAULT_METHOD: &str = "null-space";
-/// What a budget can bound.
-const BUDGETED: [Axis; 2] = [Axis::Safety, Axis::Knowledge];
-/// Points that each of them may lose, where the request names neither a method nor a budget: as little as
+/// Points of each loss that a budget can limit, where the request names neither a method nor a budget: as little as
 /// the shipped items can certify of a change that costs them an item or two.
 const DEFAULT_BUDGET: f64 = 20.0;
 /// Items of each suite, where the request says nothing: measuring takes a few minutes.
@@ -162,7 +160,7 @@ fn choices(fields: &Fields<'_>) -> Read<Choices> {
         seed,
         items: DEFAULT_ITEMS,
         preset: Some(DEFAULT_PRESET.name().to_owned()),
-        budget: BUDGETED.map(|axis| (axis, DEFAULT_BUDGET)).into(),
+        budget: Budgeted::ALL.map(|lost| (lost, DEFAULT_BUDGET)).into(),
         ..Choices::default()
     };
     let Some(own) = fields.inner("steadfast")? else {
@@ -228,9 +226,10 @@ fn choices(fields: &Fields<'_>) -> Read<Choices> {
     Ok(choices)
 }
 
-/// The most points that an axis may lose: as the request has it, `"none"` for no bound.
-fn budget(own: &Fields<'_>) -> Read<Option<BTreeMap<Axis, f64>>> {
-    const EXPECTED: &str = "points for `safety`, `knowledge` or both, or \"none\"";
+/// The most points that may be lost: as the request has it, `"none"` for no bound.
+fn budget(own: &Fields<'_>) -> Read<Option<BTreeMap<Budgeted, f64>>> {
+    const EXPECTED: &str =
+        "points for some of `safety`, `knowledge`, `domain_leakage`, or \"none\"";
     match own.get("budget") {
         None => return Ok(None),
         Some(value) if value == "none" => return Ok(Some(BTreeMap::new())),
@@ -240,14 +239,14 @@ fn budget(own: &Fields<'_>) -> Read<Option<BTreeMap<Axis, f64>>> {
     let Some(given) = own.inner("budget")? else {
         return Ok(None);
     };
-    let known = |name: &String| BUDGETED.iter().any(|axis| axis.name() == name);
+    let known = |name: &String| Budgeted::ALL.iter().any(|lost| lost.name() == name);
     if !given.names().all(known) || given.names().next().is_none() {
         return Err(own.wrong("budget", EXPECTED));
     }
     let mut budget = BTreeMap::new();
-    for axis in BUDGETED {
-        if let Some(points) = given.number(axis.name(), 0.0..=100.0)? {
-            budget.insert(axis, points);
+    for lost in Budgeted::ALL {
+        if let Some(points) = given.number(lost.name(), 0.0..=100.0)? {
+            budget.insert(lost, points);
         }
     }
     Ok(Some(budget))

@@ -1,7 +1,7 @@
 //! One fine-tuning job: what was asked, how it stands, and what happened, all on disk.
 
 use super::state::{held, read_json, write_json};
-use crate::evaluation::Axis;
+use crate::evaluation::Budgeted;
 use crate::runs::atomic;
 use crate::settings::MethodName;
 use crate::{Error, Result};
@@ -72,9 +72,9 @@ pub struct Choices {
     /// Most items of each suite that base and result are measured on.
     #[serde(default)]
     pub items: usize,
-    /// The most points that an axis may lose; without one nothing bounds it.
+    /// The most points of each that may be lost; without one nothing bounds it.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub budget: BTreeMap<Axis, f64>,
+    pub budget: BTreeMap<Budgeted, f64>,
 }
 
 impl Choices {

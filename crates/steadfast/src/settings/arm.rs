@@ -329,6 +329,15 @@ impl Hyperparameters {
     }
 }
 
+/// An arm's name with what its change is multiplied with, where that is not 1.
+pub fn setting(arm: &str, scale: Multiple) -> String {
+    if scale.is_whole() {
+        arm.to_owned()
+    } else {
+        format!("{arm}*{scale}")
+    }
+}
+
 /// What an arm stands for where finalists are chosen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]

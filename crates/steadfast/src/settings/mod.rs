@@ -19,7 +19,7 @@ pub mod tune;
 
 pub use arm::{AnchorKind, AnchorSettings};
 pub use arm::{
-    ArmSettings, Hyperparameters, Length, MethodName, NullSpaceSettings, Role, Subspace,
+    ArmSettings, Hyperparameters, Length, MethodName, NullSpaceSettings, Role, Subspace, setting,
 };
 pub use device::TrainingDevice;
 pub use hosted::HostedArm;

@@ -73,6 +73,7 @@ pub fn parse(path: &Path, text: &str, overrides: &Overrides) -> Result<StudySett
     let scale = preset.scale();
 
     let (arms, elsewhere) = arms(&root, &scale);
+    let finalists = measuring::finalists(&root, &scale, &arms);
     let settings = StudySettings {
         name: name(&root),
         command: command(path, preset, overrides),
@@ -93,7 +94,7 @@ pub fn parse(path: &Path, text: &str, overrides: &Overrides) -> Result<StudySett
         retain: measuring::retain(&root, &scale),
         budget: measuring::budget(&root),
         judge: judging::judge(&root),
-        finalists: measuring::finalists(&root, &scale),
+        finalists,
         keep: root.text("keep").map(PathBuf::from),
         extent: overrides.extent,
     };

@@ -5,7 +5,8 @@ use super::device::TrainingDevice;
 use super::hosted::HostedArm;
 use super::judge::JudgeSettings;
 use super::presets::{Preset, Scale};
-use crate::evaluation::Axis;
+use crate::evaluation::Budgeted;
+use crate::models::Multiple;
 use crate::models::resolve::DEFAULT_BASE;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -120,6 +121,8 @@ pub struct FinalistSettings {
     pub gain_share: f64,
     /// Every finalist is trained once a seed.
     pub seeds: Vec<u64>,
+    /// Settings that are measured beside the chosen, whatever the choice, by arm and scale.
+    pub comparators: Vec<(String, Multiple)>,
     /// Where the frontier is written besides the run folder. No part of the run's identity.
     #[serde(skip)]
     pub results: Option<PathBuf>,
@@ -160,9 +163,9 @@ pub struct StudySettings {
     pub generation: GenerationSettings,
     /// The text whose behaviour should stay.
     pub retain: RetainSettings,
-    /// The most points each axis may lose; an arm's change is scaled until it is certain not to.
+    /// The most points of each that may be lost; an arm's change is scaled until it is certain not to.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    pub budget: BTreeMap<Axis, f64>,
+    pub budget: BTreeMap<Budgeted, f64>,
     /// Which arms go on to test items.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub finalists: Option<FinalistSettings>,

@@ -3,15 +3,15 @@
 //! The change is measured on development items at an increasing ladder of scales, fixed before
 //! anything is seen, and the last scale before the first failure is kept: each rung is tested at the
 //! full level, and none after a failure (fixed-sequence testing). A rung passes where the one-sided
-//! 97.5% bound of the loss lies within the budget on every axis that has one; where nothing was lost
+//! 97.5% bound of the loss lies within the budget, for each loss that it limits; where nothing was lost
 //! the bound is exact, so that few items cannot pass for none lost. What is kept is reported on
 //! test items, which no choice has seen.
 
 use super::workbench::{Trained, Workbench};
 use super::{arm, measuring};
-use crate::evaluation::Axis;
 use crate::evaluation::items::Suite;
 use crate::evaluation::measurement::{Sample, compare_samples, loss_bound};
+use crate::evaluation::{Axis, Budgeted};
 use crate::events::Event;
 use crate::models::Multiple;
 use crate::runs::atomic;
@@ -29,16 +29,16 @@ pub const LADDER: [f64; 5] = [0.2, 0.4, 0.6, 0.8, 1.0];
 /// The choice's file in an arm's folder.
 const FILE: &str = "budget.json";
 
-/// The most points an axis may lose.
-pub type Budget = BTreeMap<Axis, f64>;
+/// The most points of each that may be lost.
+pub type Budget = BTreeMap<Budgeted, f64>;
 
 /// One scale, tested.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Rung {
     /// What the change was multiplied with.
     pub scale: f64,
-    /// 97.5% bound of the loss in points, by axis.
-    pub bounds: BTreeMap<Axis, f64>,
+    /// 97.5% bounds of the losses that the budget limits, in points.
+    pub bounds: BTreeMap<Budgeted, f64>,
 }
 
 /// What the ladder ended with.
@@ -120,7 +120,9 @@ pub fn choose(
         let wanted = before.iter().filter(|sample| axes.contains(&sample.axis));
         wanted.cloned().collect()
     };
-    let axes: Vec<Axis> = budget.keys().copied().collect();
+    let mut axes: Vec<Axis> = budget.keys().map(|lost| lost.axis()).collect();
+    axes.sort_unstable();
+    axes.dedup();
     let bounded = of(&axes);
     let mut choice = Choice {
         scale: 0.0,
@@ -131,15 +133,18 @@ pub fn choose(
     for scale in LADDER {
         let samples = after(scale, &axes)?;
         let mut bounds = BTreeMap::new();
-        for &axis in &axes {
-            let bound = loss_bound(&bounded, &samples, axis, 0)?.ok_or_else(|| {
-                Error::user(format!("no suite measures {}", axis.name()))
-                    .field(format!("budget.{}", axis.name()))
-                    .hint("add a suite of that axis, or remove its budget")
+        for &lost in budget.keys() {
+            let bound = loss_bound(&bounded, &samples, lost, 0)?.ok_or_else(|| {
+                Error::user(format!("no suite measures {}", lost.name()))
+                    .field(format!("budget.{}", lost.name()))
+                    .hint(format!(
+                        "add a {} suite that does, or remove this limit",
+                        lost.axis().name()
+                    ))
             })?;
-            bounds.insert(axis, bound);
+            bounds.insert(lost, bound);
         }
-        let passes = bounds.iter().all(|(axis, bound)| *bound <= budget[axis]);
+        let passes = bounds.iter().all(|(lost, bound)| *bound <= budget[lost]);
         choice.rungs.push(Rung { scale, bounds });
         if !passes {
             break;
@@ -189,8 +194,8 @@ impl Choice {
             let words: Vec<String> = least
                 .into_iter()
                 .flatten()
-                .map(|(axis, bound)| {
-                    format!("{} {bound:.1} (asked for {:.1})", axis.name(), budget[axis])
+                .map(|(lost, bound)| {
+                    format!("{} {bound:.1} (asked for {:.1})", lost.name(), budget[lost])
                 })
                 .collect();
             let tightest = budget.values().copied().fold(f64::INFINITY, f64::min);
@@ -261,7 +266,7 @@ mod tests {
     #[test]
     fn the_last_scale_before_the_first_failure_is_kept() {
         let before = world(0.0);
-        let budget = |points| Budget::from([(Axis::Safety, points)]);
+        let budget = |points| Budget::from([(Budgeted::Safety, points)]);
         let chosen = |points| {
             let after = |scale, axes: &[Axis]| {
                 let mut samples = world(scale);
@@ -288,5 +293,29 @@ mod tests {
         let error = chosen(1.0).check("lora", &budget(1.0)).unwrap_err();
         assert!(error.message.contains("20.0 of 100.0"), "{error}");
         assert!(chosen(30.0).check("lora", &budget(30.0)).is_ok());
+    }
+
+    #[test]
+    fn leakage_is_bounded_where_no_preference_is_lost() {
+        let world = |scale: f64| {
+            let mut all = samples(Axis::Safety, |_| true, 400);
+            for (index, sample) in all.iter_mut().enumerate() {
+                let leaks = scale > 0.5 && index < 300;
+                let leaks = Some(f64::from(u8::from(leaks)));
+                sample.scores.insert("domain_leakage".into(), leaks);
+            }
+            all
+        };
+        let chosen = |budget: &Budget| choose(budget, &world(0.0), |scale, _| Ok(world(scale)));
+        let safety = Budget::from([(Budgeted::Safety, 1.0)]);
+        assert_eq!(chosen(&safety).unwrap().scale, 1.0);
+        let both = Budget::from([(Budgeted::Safety, 1.0), (Budgeted::DomainLeakage, 1.0)]);
+        let choice = chosen(&both).unwrap();
+        assert_eq!(choice.scale, 0.4);
+        assert!(choice.rungs[2].bounds[&Budgeted::DomainLeakage] > 75.0);
+        // Nobody counted it.
+        let before = samples(Axis::Safety, |_| true, 400);
+        let error = choose(&both, &before, |_, _| Ok(before.clone())).unwrap_err();
+        assert!(error.message.contains("domain_leakage"), "{error}");
     }
 }

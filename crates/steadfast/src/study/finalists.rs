@@ -15,7 +15,7 @@ use crate::evaluation::statistics::{self, Spread};
 use crate::events::Event;
 use crate::models::Multiple;
 use crate::reports::frontier::{Choice, Estimate, Frontier, Point, Rule, SCHEMA};
-use crate::settings::{Role, StudySettings};
+use crate::settings::{FinalistSettings, Role, StudySettings};
 use crate::{Error, Result};
 use std::cell::OnceCell;
 use std::collections::BTreeMap;
@@ -46,17 +46,15 @@ pub fn run(
         not_run.push("the finalists: no yardstick and candidate to choose from".into());
     } else if let Some(samples) = bench.before_if_any(part)? {
         test_before = samples;
-        for &seed in &asked.seeds {
-            for (name, scale) in settings_of(&chosen) {
-                let arm = settings.arms.iter().find(|arm| arm.name == name);
-                let arm = arm.ok_or_else(|| Error::bug("an unknown arm was chosen"))?;
-                match bench.outcome(arm, seed, scale, part, &OnceCell::new())? {
-                    Some(outcome) => tested.push(outcome),
-                    None => not_run.push(format!(
-                        "test: {}",
-                        arm::name(arm, scale, seed, asked.seeds.len())
-                    )),
-                }
+        for (name, scale, seed) in to_test(&chosen, asked) {
+            let arm = settings.arms.iter().find(|arm| arm.name == name);
+            let arm = arm.ok_or_else(|| Error::bug("an unknown arm was chosen"))?;
+            match bench.outcome(arm, seed, scale, part, &OnceCell::new())? {
+                Some(outcome) => tested.push(outcome),
+                None => not_run.push(format!(
+                    "test: {}",
+                    arm::name(arm, scale, seed, asked.seeds.len())
+                )),
             }
         }
     } else {
@@ -69,7 +67,18 @@ pub fn run(
         }
         None => (None, Vec::new()),
     };
-    targets.extend(beyond_others(&chosen, before, outcomes, asked.gain_share)?);
+    for (items, before, outcomes) in [
+        ("test items", &test_before[..], &tested[..]),
+        ("development items", before, outcomes),
+    ] {
+        targets.extend(beyond_others(
+            &chosen,
+            items,
+            before,
+            outcomes,
+            asked.gain_share,
+        )?);
+    }
     Ok(Some(Frontier {
         schema: SCHEMA.into(),
         base: settings.base_name().to_owned(),
@@ -211,16 +220,25 @@ pub fn choose(development: &[Point], gain_share: f64) -> Vec<Choice> {
         .unwrap_or_default()
 }
 
-/// Each chosen setting once.
-fn settings_of(chosen: &[Choice]) -> Vec<(String, Multiple)> {
-    let mut settings: Vec<(String, Multiple)> = Vec::new();
-    for choice in chosen {
-        let setting = (choice.arm.clone(), choice.scale);
-        if !settings.contains(&setting) {
-            settings.push(setting);
+/// Arm, scale and seed of all that is measured on test items: the chosen under every seed, then what
+/// stands beside them.
+fn to_test(chosen: &[Choice], asked: &FinalistSettings) -> Vec<(String, Multiple, u64)> {
+    let chosen: Vec<_> = chosen
+        .iter()
+        .map(|choice| (choice.arm.clone(), choice.scale))
+        .collect();
+    let mut order = Vec::new();
+    for settings in [&chosen, &asked.comparators] {
+        for &seed in &asked.seeds {
+            for (arm, scale) in settings {
+                let one = (arm.clone(), *scale, seed);
+                if !order.contains(&one) {
+                    order.push(one);
+                }
+            }
         }
     }
-    settings
+    order
 }
 
 #[cfg(test)]
@@ -278,7 +296,18 @@ mod tests {
                 ("ours", whole)
             ]
         );
-        assert_eq!(settings_of(&chosen).len(), 4);
+
+        // One that is chosen twice, or a comparator too, is measured once a seed; the chosen go first.
+        let asked = FinalistSettings {
+            gain_share: 0.98,
+            seeds: vec![0, 1],
+            comparators: vec![("other".into(), whole), ("fast".into(), whole)],
+            results: None,
+            suites: Vec::new(),
+        };
+        let order = to_test(&[chosen.clone(), chosen].concat(), &asked);
+        assert_eq!(order.len(), 2 * 5);
+        assert_eq!(order[8], ("other".into(), whole, 0));
     }
 
     #[test]

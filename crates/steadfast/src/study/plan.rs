@@ -134,6 +134,8 @@ pub struct FinalistsPlan {
     pub candidates: usize,
     /// Most settings that are chosen.
     pub chosen: usize,
+    /// Settings that are measured beside them, whatever the choice.
+    pub comparators: usize,
     /// Seeds that each is trained under.
     pub seeds: usize,
     /// Training runs, at most; those of stage 1 are not made again.
@@ -374,8 +376,10 @@ impl Plan {
         if let Some(last) = &self.finalists {
             let s = plural(last.seeds);
             parts.push(format!(
-                "then at most {} finalists under {} seed{s}, {} training runs",
-                last.chosen, last.seeds, last.trainings
+                "then at most {} finalists and comparators under {} seed{s}, {} training runs",
+                last.chosen + last.comparators,
+                last.seeds,
+                last.trainings
             ));
         }
         if self.base.is_some() {

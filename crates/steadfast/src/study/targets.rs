@@ -1,14 +1,14 @@
 //! The candidate held against what was asked of it: on test items against the yardstick, over the
-//! seeds that both have, and on development items against every setting that is no candidate and gains as
-//! much.
+//! seeds that both have, and there and on development items against every setting that is no candidate
+//! and gains as much.
 
 use super::workbench::Outcome;
 use crate::Result;
 use crate::evaluation::Axis;
 use crate::evaluation::measurement::{Sample, losses, metric_changes};
 use crate::evaluation::statistics::{self, Observation, Spread};
-use crate::reports::frontier::{Choice, Headline, Rule, Target, Verdict, setting};
-use crate::settings::Role;
+use crate::reports::frontier::{Choice, Headline, Rule, Target, Verdict};
+use crate::settings::{Role, setting};
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
@@ -249,14 +249,15 @@ impl<'a> Finalists<'a> {
     }
 }
 
-/// On development items, what the chosen candidate loses more than the other setting that speaks most
-/// against it: of those that gain `gain_share` of what it gains and are no candidates themselves, one
-/// that is shown to lose less, else the one with the largest upper end of the paired 95% interval. No row
-/// where there is none, and no verdict under fewer development seeds than [`LEAST_SEEDS`].
+/// What the chosen candidate loses more than the other setting that speaks most against it on `items`: of
+/// those that gain `gain_share` of what it gains and are no candidates themselves, one that is shown to
+/// lose less, else the one with the largest upper end of the paired 95% interval. No row where there is
+/// none, and no verdict under fewer seeds than [`LEAST_SEEDS`].
 pub fn beyond_others(
     chosen: &[Choice],
+    items: &str,
     before: &[Sample],
-    development: &[Outcome<'_>],
+    outcomes: &[Outcome<'_>],
     gain_share: f64,
 ) -> Result<Vec<Target>> {
     let is_chosen = |one: &&Outcome<'_>| {
@@ -264,10 +265,10 @@ pub fn beyond_others(
         let mut choices = chosen.iter().filter(|choice| ours.contains(&choice.rule));
         choices.any(|choice| one.arm.name == choice.arm && one.scale == choice.scale)
     };
-    let candidate: Vec<&Outcome<'_>> = development.iter().filter(is_chosen).collect();
+    let candidate: Vec<&Outcome<'_>> = outcomes.iter().filter(is_chosen).collect();
     // Each other setting with the candidate, under the seeds that both have.
     let mut others: BTreeMap<String, Vec<Pair<'_>>> = BTreeMap::new();
-    for theirs in development {
+    for theirs in outcomes {
         for ours in &candidate {
             if theirs.seed == ours.seed && theirs.arm.role != Some(Role::Candidate) {
                 let name = setting(&theirs.arm.name, theirs.scale);
@@ -288,7 +289,7 @@ pub fn beyond_others(
                 .iter()
                 .map(|(theirs, ours)| (&*theirs.after, &*ours.after));
             let axis_name = axis.name();
-            let name = format!("{axis_name} lost beyond {name}, development items, points");
+            let name = format!("{axis_name} lost beyond {name}, {items}, points");
             let more = paired(sides, axis)?;
             rows.push(below(name, BEYOND, more, |it| it.interval[1], pairs.len()));
         }
@@ -525,7 +526,8 @@ mod tests {
             // Another candidate is no rival.
             outcome(&other, 0, 0.0, samples(20, [20, 20, 20])),
         ];
-        let targets = beyond_others(&chosen(), &before, &development, 0.98).expect("same items");
+        let targets = beyond_others(&chosen(), "development items", &before, &development, 0.98)
+            .expect("same items");
         let told: Vec<_> = targets
             .iter()
             .map(|target| (target.name.as_str(), target.value, target.verdict))
@@ -545,7 +547,14 @@ mod tests {
                 ),
             ]
         );
-        let alone = beyond_others(&chosen(), &before, &development[..1], 0.98).expect("no rival");
+        let alone = beyond_others(
+            &chosen(),
+            "development items",
+            &before,
+            &development[..1],
+            0.98,
+        )
+        .expect("no rival");
         assert!(alone.is_empty());
     }
 }

@@ -1,8 +1,9 @@
 //! The parts of a recipe that say how arms are measured, and what is chosen by it.
 
 use super::{check_exists, check_name, distinct_seeds, set, suggest};
-use crate::evaluation::{Axis, suites as known};
-use crate::settings::arm::Role;
+use crate::evaluation::{Budgeted, suites as known};
+use crate::models::Multiple;
+use crate::settings::arm::{ArmSettings, Role, setting};
 use crate::settings::presets::Scale;
 use crate::settings::study::{
     Extent, FinalistSettings, GenerationSettings, RetainSettings, Split, StudySettings,
@@ -117,12 +118,12 @@ pub(super) fn retain(root: &Section<'_, '_>, scale: &Scale) -> RetainSettings {
     settings
 }
 
-pub(super) fn budget(root: &Section<'_, '_>) -> BTreeMap<Axis, f64> {
+pub(super) fn budget(root: &Section<'_, '_>) -> BTreeMap<Budgeted, f64> {
     let mut limits = BTreeMap::new();
     if let Some(section) = root.section("budget") {
-        for (axis, key) in [(Axis::Safety, "safety"), (Axis::Knowledge, "knowledge")] {
-            if let Some(points) = section.number(key, Bounds::NotNegative) {
-                limits.insert(axis, points);
+        for lost in Budgeted::ALL {
+            if let Some(points) = section.number(lost.name(), Bounds::NotNegative) {
+                limits.insert(lost, points);
             }
         }
         section.finish();
@@ -131,11 +132,16 @@ pub(super) fn budget(root: &Section<'_, '_>) -> BTreeMap<Axis, f64> {
 }
 
 /// What decides between the arms, and where the chosen are measured.
-pub(super) fn finalists(root: &Section<'_, '_>, scale: &Scale) -> Option<FinalistSettings> {
+pub(super) fn finalists(
+    root: &Section<'_, '_>,
+    scale: &Scale,
+    arms: &[ArmSettings],
+) -> Option<FinalistSettings> {
     let section = root.section("finalists")?;
     let mut settings = FinalistSettings {
         gain_share: 0.98,
         seeds: distinct_seeds(&section),
+        comparators: comparators(&section, arms),
         results: section.text("results").map(PathBuf::from),
         suites: suites(&section, scale),
     };
@@ -152,6 +158,34 @@ pub(super) fn finalists(root: &Section<'_, '_>, scale: &Scale) -> Option<Finalis
     }
     section.finish();
     Some(settings)
+}
+
+/// Settings by the names that the frontier's tables give them.
+fn comparators(section: &Section<'_, '_>, arms: &[ArmSettings]) -> Vec<(String, Multiple)> {
+    let mut settings = BTreeMap::new();
+    for arm in arms {
+        for &scale in &arm.scales {
+            settings.insert(setting(&arm.name, scale), (arm.name.clone(), scale));
+        }
+    }
+    let names: Vec<&str> = settings.keys().map(String::as_str).collect();
+    let mut chosen = Vec::new();
+    for name in section.texts("comparators").unwrap_or_default() {
+        match settings.get(&name) {
+            Some(known) if chosen.contains(known) => section.mistake(
+                "comparators",
+                format!("`{name}` is named twice"),
+                "name each setting once",
+            ),
+            Some(known) => chosen.push(known.clone()),
+            None => section.mistake(
+                "comparators",
+                format!("no setting of an arm is called `{name}`"),
+                suggest::hint(&name, &names),
+            ),
+        }
+    }
+    chosen
 }
 
 /// What finalists need, and what cannot be had together.

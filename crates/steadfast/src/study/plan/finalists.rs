@@ -1,13 +1,13 @@
-//! The finalists before they are known: at most what the rule can choose.
+//! The finalists before they are known: at most what the rule can choose, and what stands beside them.
 
 use super::FinalistsPlan;
 use super::costs::Costs;
+use crate::Result;
 use crate::models::Multiple;
 use crate::settings::{ArmSettings, FinalistSettings, Role, StudySettings};
 use crate::study::arm;
 use crate::study::keeping::Keeping;
 use crate::study::workbench::Part;
-use crate::{Error, Result};
 
 /// Settings of one role that the rule chooses at most, and the role.
 const MOST: [(Role, usize); 2] = [(Role::Yardstick, 3), (Role::Candidate, 1)];
@@ -24,10 +24,12 @@ pub(super) struct Planned {
     pub retains: bool,
 }
 
-/// What of one arm is left, over the seeds.
+/// What of some settings of one arm is left, over the seeds.
 struct Left<'a> {
     arm: &'a ArmSettings,
-    /// Training runs, whichever of its settings are chosen.
+    /// Measurements, a setting.
+    measurements: Vec<usize>,
+    /// Training runs, whichever of the settings are measured.
     trainings: usize,
     seconds: f64,
 }
@@ -43,35 +45,23 @@ pub(super) fn plan(
     trained: &[(&str, u64)],
 ) -> Result<Planned> {
     let (pass, drift) = (costs.pass(&part.suites), costs.drift()?);
-    let missing = |arm: &ArmSettings, seed: u64, scale: Multiple| {
-        Ok::<_, Error>(keeping.find(part, Some((arm, seed, scale)))?.is_none())
+    let is_comparator = |arm: &ArmSettings, scale: Multiple| {
+        let mut comparators = asked.comparators.iter();
+        comparators.any(|(name, other)| *name == arm.name && *other == scale)
     };
     let (mut counts, mut chosen, mut measured) = ([0; 2], 0, 0);
     let mut training: Vec<Left<'_>> = Vec::new();
     for (index, (role, most)) in MOST.into_iter().enumerate() {
-        // What is left of each setting, and of each arm.
         let (mut of_settings, mut of_arms) = (Vec::new(), Vec::new());
         for arm in settings.arms.iter().filter(|arm| arm.role == Some(role)) {
-            let mut unmeasured = vec![0; arm.scales.len()];
-            let mut trainings = 0;
-            for &seed in &asked.seeds {
-                let mut any = false;
-                for (scale, count) in arm.scales.iter().zip(&mut unmeasured) {
-                    if missing(arm, seed, *scale)? {
-                        *count += 1;
-                        any = true;
-                    }
-                }
-                trainings += usize::from(any && !trained.contains(&(arm.name.as_str(), seed)));
-            }
-            of_settings.extend(unmeasured);
-            of_arms.push(Left {
-                arm,
-                trainings,
-                seconds: costs.arm(arm).seconds * trainings as f64,
-            });
+            let left = left(arm, asked, part, costs, keeping, trained, |_| true)?;
+            counts[index] += arm.scales.len();
+            // Comparators are measured in any case, and are counted below.
+            let others = arm.scales.iter().zip(&left.measurements);
+            let others = others.filter(|(scale, _)| !is_comparator(arm, **scale));
+            of_settings.extend(others.map(|(_, count)| *count));
+            of_arms.push(left);
         }
-        counts[index] = of_settings.len();
         chosen += of_settings.len().min(most);
         // Those that have most left: no choice can cost more.
         of_settings.sort_unstable_by(|one, other| other.cmp(one));
@@ -79,9 +69,19 @@ pub(super) fn plan(
         of_arms.sort_by(|one, other| other.seconds.total_cmp(&one.seconds));
         training.extend(of_arms.into_iter().take(most));
     }
+    for arm in &settings.arms {
+        let left = left(arm, asked, part, costs, keeping, trained, |scale| {
+            is_comparator(arm, scale)
+        })?;
+        measured += left.measurements.iter().sum::<usize>();
+        if training.iter().all(|one| one.arm.name != arm.name) {
+            training.push(left);
+        }
+    }
     training.retain(|one| one.trainings > 0);
+    let comparators = asked.comparators.len();
     let base = usize::from(keeping.find(part, None)?.is_none());
-    let times = 1 + chosen * asked.seeds.len();
+    let times = 1 + (chosen + comparators) * asked.seeds.len();
     let sum = |value: fn(&Costs<'_>, &ArmSettings) -> u64| -> u64 {
         let each = training.iter();
         each.map(|one| one.trainings as u64 * value(costs, one.arm))
@@ -96,6 +96,7 @@ pub(super) fn plan(
             yardsticks: counts[0],
             candidates: counts[1],
             chosen,
+            comparators,
             seeds: asked.seeds.len(),
             trainings: training.iter().map(|one| one.trainings).sum(),
             tokens: sum(|costs, arm| costs.arm(arm).tokens),
@@ -103,5 +104,37 @@ pub(super) fn plan(
             measuring: pass.times(times, measured + base),
             drift_seconds: drift.seconds * measured as f64,
         },
+    })
+}
+
+/// What is left of those settings of `arm` whose scale is `wanted`.
+fn left<'a>(
+    arm: &'a ArmSettings,
+    asked: &FinalistSettings,
+    part: &Part,
+    costs: &Costs<'_>,
+    keeping: &Keeping<'_>,
+    trained: &[(&str, u64)],
+    wanted: impl Fn(Multiple) -> bool,
+) -> Result<Left<'a>> {
+    let scales = arm.scales.iter().copied().filter(|scale| wanted(*scale));
+    let scales: Vec<Multiple> = scales.collect();
+    let mut measurements = vec![0; scales.len()];
+    let mut trainings = 0;
+    for &seed in &asked.seeds {
+        let mut any = false;
+        for (scale, count) in scales.iter().zip(&mut measurements) {
+            if keeping.find(part, Some((arm, seed, *scale)))?.is_none() {
+                *count += 1;
+                any = true;
+            }
+        }
+        trainings += usize::from(any && !trained.contains(&(arm.name.as_str(), seed)));
+    }
+    Ok(Left {
+        arm,
+        measurements,
+        trainings,
+        seconds: costs.arm(arm).seconds * trainings as f64,
     })
 }
