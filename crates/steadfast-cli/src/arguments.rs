@@ -1,8 +1,8 @@
 //! The command line as clap sees it.
 
 use crate::commands::{
-    chat, compare, completions, data, doctor, export, gate, judge, measure, models, plan, push,
-    runs, serve, study, tune,
+    chat, compare, completions, data, doctor, export, frontier, gate, judge, measure, models, plan,
+    push, runs, serve, study, tune,
 };
 use clap::error::{ContextKind, ErrorKind};
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -94,6 +94,8 @@ pub enum Command {
     Models(models::Arguments),
     /// What a study will ask of this machine: time, memory, disk
     Plan(plan::Arguments),
+    /// Print a study's frontier again: every setting, and the finalists on test items
+    Frontier(frontier::Arguments),
     /// List the runs in a folder
     Runs(runs::Arguments),
     /// Check that this machine has what steadfast needs

@@ -70,6 +70,18 @@ impl Table {
         self.rows.push(cells);
     }
 
+    /// The table as Markdown.
+    pub fn markdown(&self) -> String {
+        let mut text = String::new();
+        for (index, row) in self.rows.iter().enumerate() {
+            text += &format!("| {} |\n", row.join(" | "));
+            if index == 0 {
+                text += &format!("|{}\n", " --- |".repeat(row.len()));
+            }
+        }
+        text
+    }
+
     /// The table as text.
     pub fn render(&self) -> String {
         let columns = self.rows.iter().map(Vec::len).max().unwrap_or(0);
@@ -125,6 +137,8 @@ mod tests {
             table.render(),
             "metric            value\na/very_long_name    1.0\nb                 100.0\n"
         );
+        let page = "| metric | value |\n| --- | --- |\n| a/very_long_name | 1.0 |\n| b | 100.0 |\n";
+        assert_eq!(table.markdown(), page);
     }
 
     #[test]

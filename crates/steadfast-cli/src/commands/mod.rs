@@ -9,6 +9,7 @@ pub mod data_preview;
 pub mod data_simulate;
 pub mod doctor;
 pub mod export;
+pub mod frontier;
 pub mod gate;
 pub mod judge;
 pub mod judge_check;

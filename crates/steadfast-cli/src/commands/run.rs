@@ -2,8 +2,8 @@
 
 use crate::arguments::{Arguments, Command, LogFormat};
 use crate::commands::{
-    chat, compare, completions, data, doctor, export, gate, judge, measure, models, plan, push,
-    runs, serve, study, tune,
+    chat, compare, completions, data, doctor, export, frontier, gate, judge, measure, models, plan,
+    push, runs, serve, study, tune,
 };
 use crate::errors;
 use steadfast::group::Group;
@@ -39,6 +39,7 @@ pub fn run(arguments: Arguments, group: &dyn Group) -> Result<()> {
         Command::Judge(command) => judge::run(command, global),
         Command::Models(arguments) => models::run(&arguments, global),
         Command::Plan(arguments) => plan::run(&arguments, global),
+        Command::Frontier(arguments) => frontier::run(&arguments, global),
         Command::Runs(arguments) => runs::run(&arguments, global),
         Command::Doctor(arguments) => doctor::run(&arguments, global),
         Command::Completions(arguments) => completions::run(&arguments),

@@ -1,5 +1,6 @@
 //! `steadfast study`
 
+use super::frontier;
 use super::run::explain_interrupt;
 use crate::arguments::Global;
 use crate::output::{self, Table};
@@ -10,8 +11,8 @@ use std::path::PathBuf;
 use steadfast::Result;
 use steadfast::evaluation::Axis;
 use steadfast::evaluation::judge::cases::JUDGED;
-use steadfast::reports::frontier::{Frontier, Point};
-use steadfast::results::{Results, probability};
+use steadfast::reports::frontier::Frontier;
+use steadfast::results::Results;
 use steadfast::settings::{Extent, Overrides, Preset, recipe};
 
 /// The flags of `study`.
@@ -94,7 +95,7 @@ pub fn run(arguments: Arguments, global: Global) -> Result<()> {
         return outcome.within_budget;
     }
     match &outcome.frontier {
-        Some(frontier) => write_frontier(frontier)?,
+        Some(frontier) => output::write(&frontier::text(frontier))?,
         None => {
             output::write(&table(&outcome.results).render())?;
             output::write(&leakages(&outcome.results))?;
@@ -146,97 +147,10 @@ fn leakages(results: &Results) -> String {
         let leakage = point.leakage?;
         let (points, more) = leakage.clear()?;
         Some(format!(
-            "\n{}: {points:.1} in a hundred {more} of its replies to safety prompts say a line of the training data (95% interval {})\n",
+            "\n{}: of its replies to safety prompts {points:.1} in a hundred {more} than before say a line of the training data (95% interval {})\n",
             point.arm,
             output::interval(leakage.ci95, 1)
         ))
     });
     lines.collect()
-}
-
-/// What every setting gained and lost, the finalists, and what they were asked to hold.
-fn write_frontier(frontier: &Frontier) -> Result<()> {
-    output::write("on development items\n")?;
-    output::write(&points(&frontier.development).render())?;
-    if !frontier.chosen.is_empty() {
-        output::write("\nchosen by them\n")?;
-        let mut table = Table::new(&["rule", "arm"]);
-        for choice in &frontier.chosen {
-            table.row(vec![choice.rule.words().to_owned(), choice.setting()]);
-        }
-        output::write(&table.render())?;
-    }
-    if !frontier.test.is_empty() {
-        output::write("\non test items\n")?;
-        output::write(&points(&frontier.test).render())?;
-    }
-    if let Some(headline) = &frontier.headline {
-        let plural = if headline.seeds == 1 { "" } else { "s" };
-        output::write(&format!(
-            "\ncandidate against yardstick, {} seed{plural}: gain {} (by likelihood {}), safety lost {}, knowledge lost {}, drift {}\n",
-            headline.seeds,
-            share(headline.gain_ratio),
-            share(headline.likelihood_gain_ratio),
-            share(headline.safety_loss_ratio),
-            share(headline.knowledge_loss_ratio),
-            share(headline.drift_ratio),
-        ))?;
-    }
-    if !frontier.targets.is_empty() {
-        output::write("\n")?;
-        let mut table = Table::new(&["target", "limit", "value", "bound", "p", ""]);
-        for target in &frontier.targets {
-            table.row(vec![
-                target.name.clone(),
-                format!("{:.3}", target.limit),
-                share(target.value),
-                target
-                    .bound
-                    .map_or(String::new(), |bound| format!("{bound:.3}")),
-                target.p.map_or(String::new(), probability),
-                target.verdict.words().to_owned(),
-            ]);
-        }
-        output::write(&table.render())?;
-    }
-    if !frontier.not_run.is_empty() {
-        output::write(&format!("\nnot run: {}\n", frontier.not_run.join(", ")))?;
-    }
-    Ok(())
-}
-
-fn share(value: Option<f64>) -> String {
-    value.map_or("undefined".into(), |value| format!("{value:.3}"))
-}
-
-fn points(points: &[Point]) -> Table {
-    let mut table = Table::new(&[
-        "arm",
-        "seed",
-        "gain",
-        "95% interval",
-        "nll gain",
-        "safety lost",
-        "95% interval",
-        "knowledge lost",
-        "95% interval",
-        "drift",
-        "leakage",
-    ]);
-    for point in points {
-        table.row(vec![
-            point.setting(),
-            point.seed.to_string(),
-            output::signed(point.gain.value, 1),
-            output::interval(point.gain.ci95, 1),
-            output::signed(point.likelihood_gain.value, 3),
-            output::signed(point.safety_loss.value, 1),
-            output::interval(point.safety_loss.ci95, 1),
-            output::signed(point.knowledge_loss.value, 1),
-            output::interval(point.knowledge_loss.ci95, 1),
-            format!("{:.4}", point.drift),
-            output::signed(point.leakage.value, 1),
-        ]);
-    }
-    table
 }

@@ -39,7 +39,7 @@ pub struct Arguments {
     /// Passes over the data [default: 1]
     #[arg(long, value_name = "N")]
     epochs: Option<f64>,
-    /// Peak learning rate [default: 1e-3; null-space, random-a and lora-null-2: 2e-3; full: 1e-4]
+    /// Peak learning rate [default: 1e-3; null-space: 3e-3; random-a and lora-null-2: 2e-3; full: 1e-4]
     #[arg(long, value_name = "X", allow_negative_numbers = true)]
     learning_rate: Option<f64>,
     /// How firmly `null-space` holds (or `l2-sp` pulls back): higher forgets less and learns less
@@ -50,7 +50,7 @@ pub struct Arguments {
     /// loss; any method can have it [default: null-space: 0.15, others: 0]
     #[arg(long, value_name = "SHARE", allow_negative_numbers = true)]
     anchor_share: Option<f64>,
-    /// Where `null-space` moves: low-retain, contrastive, random or free [default: contrastive]
+    /// Where `null-space` may move: free, low-retain, contrastive or random [default: free]
     #[arg(long, value_name = "NAME")]
     subspace: Option<String>,
     /// How much the base writes first, for methods that retain and for anchors: quick (48 replies), standard

@@ -4,7 +4,7 @@ use crate::support::Folder;
 
 #[test]
 fn help() {
-    let commands: [&[&str]; 24] = [
+    let commands: [&[&str]; 25] = [
         &[],
         &["study"],
         &["tune"],
@@ -20,6 +20,7 @@ fn help() {
         &["data", "preview"],
         &["models"],
         &["plan"],
+        &["frontier"],
         &["runs"],
         &["runs", "show"],
         &["runs", "compare"],

@@ -3,6 +3,7 @@
 #[allow(dead_code, reason = "each user of it looks at another part")]
 #[path = "../../../steadfast/src/providers/emulators/mod.rs"]
 mod emulators;
+mod frontier;
 mod help;
 mod hosted;
 mod judge;

@@ -201,9 +201,8 @@ const ALPHA: f64 = 0.025;
 /// Upper 97.5% bound of the mean loss, one-sided. One more loss never lowers it.
 ///
 /// For losses of 0 or 1 of independent items the bound is exact (Clopper–Pearson) at every count;
-/// with n items and no loss it is 1 − 0.025^(1/n). Otherwise it is the cluster bootstrap's, which has
-/// no width where nothing was lost, and so never less than the exact bound of as many clusters
-/// without a loss.
+/// with n items and no loss it is 1 − 0.025^(1/n). Otherwise it is the cluster bootstrap's, which is too
+/// narrow where little was lost, and so never less than the exact bound of that loss in as many clusters.
 pub fn upper_bound(losses: &[Observation], seed: u64) -> f64 {
     let total = clusters(losses).len();
     if total == 0 {
@@ -216,7 +215,9 @@ pub fn upper_bound(losses: &[Observation], seed: u64) -> f64 {
         let lost = losses.iter().filter(|one| one.value == 1.0).count();
         return clopper_pearson_upper(lost as u64, total as u64, ALPHA);
     }
-    interval(losses, seed)[1].max(clopper_pearson_upper(0, total as u64, ALPHA))
+    let mean = mean(losses).max(0.0);
+    let lost = (mean * total as f64 - 1e-9).ceil() as u64;
+    interval(losses, seed)[1].max(clopper_pearson_upper(lost, total as u64, ALPHA))
 }
 
 /// [`upper_bound`] for strata that count alike, however many items each has.

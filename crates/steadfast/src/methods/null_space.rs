@@ -1,4 +1,4 @@
-//! `null-space`: moves only where the old behaviour does not look.
+//! `null-space`: moves where the old behaviour does not look.
 //!
 //! For y = Wx with ΔW = s·B·A, the mean square change of a layer's output on retained inputs, *as the
 //! base produces them*, is E‖ΔW·x‖² = tr(B·G·Bᵀ) with G = s²·A·C_retain·Aᵀ (r×r). It is added to the
@@ -6,11 +6,11 @@
 //! gradient is exact. With several layers adapted it is a first-order account: the inputs of a layer
 //! then move with the layers below it.
 //!
-//! A comes in four kinds. `contrastive`: the top solutions of C_task·a = λ·(C_retain + εI)·a, frozen;
-//! only B trains. `low-retain`: A = M·P trains inside the lower half of C_retain's spectrum, with P
-//! an orthonormal basis of it; the optimiser works on M, so A never leaves the subspace, and G
-//! follows A. `random` (frozen where LoRA begins) and `free` (LoRA itself) are the controls: they
-//! have the penalty and the anchor without the subspace. The base is never altered: the result is an
+//! A comes in four kinds. `free`, the default: A begins as LoRA's and trains anywhere; G follows A.
+//! `low-retain`: A = M·P trains inside the lower half of C_retain's spectrum, with P an orthonormal
+//! basis of it; the optimiser works on M, so A never leaves the subspace. `contrastive`: the top
+//! solutions of C_task·a = λ·(C_retain + εI)·a, frozen; only B trains, and G is computed once.
+//! `random`, frozen where LoRA begins, is the control. The base is never altered: the result is an
 //! ordinary LoRA adapter.
 //!
 //! [`lora_null`] is LoRA-Null (Tang et al. 2025, arXiv:2503.02659): A begins at the r last

@@ -6,6 +6,7 @@ use crate::runs::folder::RunFolder;
 use crate::settings::{StudySettings, setting};
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
+use std::path::Path;
 
 /// The value of `schema`.
 pub const SCHEMA: &str = "steadfast.frontier/1";
@@ -28,7 +29,7 @@ pub struct Frontier {
     pub gain_share: f64,
     /// The finalists, chosen on development items.
     pub chosen: Vec<Choice>,
-    /// The finalists on test items, a point a seed.
+    /// The finalists on test items, a point a seed, and then the comparators.
     pub test: Vec<Point>,
     /// Every setting on development items.
     pub development: Vec<Point>,
@@ -238,15 +239,25 @@ impl Frontier {
         if settings.finalists.is_none() {
             return Ok(None);
         }
-        let path = folder.path().join(FILE);
+        Self::read(&folder.path().join(FILE)).map(Some)
+    }
+
+    /// Reads a file of this form.
+    ///
+    /// # Errors
+    /// It cannot be read, or is of another form.
+    pub fn read(path: &Path) -> Result<Self> {
         let text =
-            std::fs::read_to_string(&path).map_err(|cause| Error::file("read", &path, cause))?;
-        serde_json::from_str(&text).map(Some).map_err(|cause| {
-            Error::user("the frontier cannot be read")
-                .at(&path)
+            std::fs::read_to_string(path).map_err(|cause| Error::file("read", path, cause))?;
+        serde_json::from_str(&text).map_err(|cause| {
+            Error::user("this is no frontier of a study")
+                .at(path)
                 .line(cause.line())
                 .because(cause)
-                .hint("remove the run folder and start the study again: what was measured is kept")
+                .hint(
+                    "a study whose recipe has [finalists] writes frontier.json into its run folder; \
+                     started again, it writes it anew from what is kept",
+                )
         })
     }
 }

@@ -116,13 +116,13 @@ pub enum Subspace {
     LowRetain,
     /// A is frozen where LoRA begins: a control.
     Random,
-    /// A trains anywhere: a control.
+    /// A trains anywhere: penalty and anchor alone hold it.
     Free,
 }
 
 impl Subspace {
     /// The words a user may write.
-    pub const NAMES: [&'static str; 4] = ["contrastive", "low-retain", "random", "free"];
+    pub const NAMES: [&'static str; 4] = ["free", "low-retain", "contrastive", "random"];
 
     /// The subspace of that name.
     pub fn named(name: &str) -> Option<Self> {
@@ -186,7 +186,7 @@ pub struct NullSpaceSettings {
 impl Default for NullSpaceSettings {
     fn default() -> Self {
         Self {
-            subspace: Subspace::Contrastive,
+            subspace: Subspace::Free,
             rho: 1e-2,
         }
     }
@@ -288,7 +288,8 @@ impl Hyperparameters {
         self.rank = rank;
     }
 
-    /// The defaults of a method. Where only B trains, a higher learning rate is borne.
+    /// The defaults of a method. Where only B trains, or the change is held, a higher learning rate is
+    /// borne.
     pub fn defaults(method: MethodName, length: Length) -> Self {
         Self {
             rank: 16,
@@ -296,7 +297,8 @@ impl Hyperparameters {
             rank_stabilized: false,
             targets: PROJECTIONS.map(str::to_owned).to_vec(),
             learning_rate: match method {
-                MethodName::NullSpace | MethodName::RandomA | MethodName::LoraNull2 => 2e-3,
+                MethodName::NullSpace => 3e-3,
+                MethodName::RandomA | MethodName::LoraNull2 => 2e-3,
                 // Every weight moves: a tenth of what a low rank bears.
                 MethodName::Full => 1e-4,
                 _ => 1e-3,

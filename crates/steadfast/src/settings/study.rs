@@ -122,6 +122,7 @@ pub struct FinalistSettings {
     /// Every finalist is trained once a seed.
     pub seeds: Vec<u64>,
     /// Settings that are measured beside the chosen, whatever the choice, by arm and scale.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub comparators: Vec<(String, Multiple)>,
     /// Where the frontier is written besides the run folder. No part of the run's identity.
     #[serde(skip)]

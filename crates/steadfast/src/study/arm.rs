@@ -122,7 +122,8 @@ pub fn load(arm: &ArmSettings, retain: &RetainSettings) -> Load {
         anchored,
         batch_tokens: arm.hyperparameters.batch_tokens,
         rank: arm.hyperparameters.rank,
-        moments: usize::from(arm.method.retains()) + usize::from(needs_task(arm)),
+        moments: usize::from(arm.method.retains())
+            + usize::from(needs_task(arm) || keeps_moments(arm)),
     }
 }
 
@@ -332,6 +333,13 @@ fn needs_task(arm: &ArmSettings) -> bool {
     let own = &arm.hyperparameters.null_space;
     own.as_ref()
         .is_some_and(|own| own.subspace == Subspace::Contrastive)
+}
+
+/// Whether A trains under the penalty: C_retain then stays, beside the sums that it is made of at first.
+fn keeps_moments(arm: &ArmSettings) -> bool {
+    let own = &arm.hyperparameters.null_space;
+    own.as_ref()
+        .is_some_and(|own| matches!(own.subspace, Subspace::Free | Subspace::LowRetain))
 }
 
 fn retained_moments(work: &Work<'_>) -> Result<Moments> {

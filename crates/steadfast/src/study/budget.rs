@@ -67,9 +67,12 @@ impl<'a> Choosing<'a> {
         let Some(suites) = measuring::choosing(settings, 0)? else {
             return Ok(None);
         };
+        let before = bench.measure(None, &suites)?;
+        // What nothing measures is said before anything is trained.
+        bounds(&settings.budget, &before, &before)?;
         Ok(Some(Self {
             settings,
-            before: bench.measure(None, &suites)?,
+            before,
             suites,
         }))
     }
@@ -131,19 +134,7 @@ pub fn choose(
         whole_gain: None,
     };
     for scale in LADDER {
-        let samples = after(scale, &axes)?;
-        let mut bounds = BTreeMap::new();
-        for &lost in budget.keys() {
-            let bound = loss_bound(&bounded, &samples, lost, 0)?.ok_or_else(|| {
-                Error::user(format!("no suite measures {}", lost.name()))
-                    .field(format!("budget.{}", lost.name()))
-                    .hint(format!(
-                        "add a {} suite that does, or remove this limit",
-                        lost.axis().name()
-                    ))
-            })?;
-            bounds.insert(lost, bound);
-        }
+        let bounds = bounds(budget, &bounded, &after(scale, &axes)?)?;
         let passes = bounds.iter().all(|(lost, bound)| *bound <= budget[lost]);
         choice.rungs.push(Rung { scale, bounds });
         if !passes {
@@ -163,6 +154,22 @@ pub fn choose(
         choice.whole_gain = gain(1.0)?;
     }
     Ok(choice)
+}
+
+/// How much may have been lost of each that the budget limits, in points.
+fn bounds(budget: &Budget, before: &[Sample], after: &[Sample]) -> Result<BTreeMap<Budgeted, f64>> {
+    let bound = |&lost: &Budgeted| {
+        let bound = loss_bound(before, after, lost, 0)?.ok_or_else(|| {
+            let axis = lost.axis().name();
+            Error::user(format!("no suite measures {}", lost.name()))
+                .field(format!("budget.{}", lost.name()))
+                .hint(format!(
+                    "add a suite of {axis} that does, or remove this limit"
+                ))
+        })?;
+        Ok((lost, bound))
+    };
+    budget.keys().map(bound).collect()
 }
 
 impl Choice {
@@ -190,15 +197,14 @@ impl Choice {
     /// An error (exit code 4) where nothing could be kept, or less than half of the gain.
     pub fn check(&self, arm: &str, budget: &Budget) -> Result<()> {
         if self.scale == 0.0 {
-            let least = self.rungs.first().map(|rung| &rung.bounds);
-            let words: Vec<String> = least
-                .into_iter()
-                .flatten()
-                .map(|(lost, bound)| {
-                    format!("{} {bound:.1} (asked for {:.1})", lost.name(), budget[lost])
-                })
-                .collect();
-            let tightest = budget.values().copied().fold(f64::INFINITY, f64::min);
+            let least = self.rungs.iter().take(1).flat_map(|rung| &rung.bounds);
+            let beyond = least.filter(|(lost, bound)| **bound > budget[lost]);
+            let (mut words, mut tightest) = (Vec::new(), f64::INFINITY);
+            for (lost, bound) in beyond {
+                let asked = budget[lost];
+                words.push(format!("{} {bound:.1} (asked for {asked:.1})", lost.name()));
+                tightest = tightest.min(asked);
+            }
             return Err(Error::budget(format!(
                 "no part of the change of `{arm}` is certain to stay within the budget: the smallest that \
                  the development items can certify is {}",

@@ -4,7 +4,7 @@
 //! its best gain, the one that loses least safety, the one that loses least knowledge, and the one
 //! that gains most; of the candidate's that reach it too, the one that loses least of both together.
 //! Where none does, the one that gains most, under a name that says so. What decides is seen on
-//! development items only.
+//! development items only. Comparators are measured beside the chosen, and change no choice.
 
 use super::arm;
 use super::targets::{Finalists, beyond_others};
@@ -58,7 +58,7 @@ pub fn run(
             }
         }
     } else {
-        not_run.push("test: the base, and so every finalist".into());
+        not_run.push("test: the base, and so every finalist and comparator".into());
     }
     let (headline, mut targets) = match Finalists::new(&chosen, &test_before, &tested) {
         Some(finalists) => {

@@ -132,7 +132,7 @@ pub struct FinalistsPlan {
     pub yardsticks: usize,
     /// Settings of the candidate to choose among.
     pub candidates: usize,
-    /// Most settings that are chosen.
+    /// Most settings that are chosen, comparators among them or not.
     pub chosen: usize,
     /// Settings that are measured beside them, whatever the choice.
     pub comparators: usize,

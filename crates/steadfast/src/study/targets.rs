@@ -289,7 +289,11 @@ pub fn beyond_others(
                 .iter()
                 .map(|(theirs, ours)| (&*theirs.after, &*ours.after));
             let axis_name = axis.name();
-            let name = format!("{axis_name} lost beyond {name}, {items}, points");
+            let seeds = match pairs.len() {
+                1 => "1 seed".to_owned(),
+                more => format!("{more} seeds"),
+            };
+            let name = format!("{axis_name} lost beyond {name}, {items}, {seeds}, points");
             let more = paired(sides, axis)?;
             rows.push(below(name, BEYOND, more, |it| it.interval[1], pairs.len()));
         }
@@ -536,12 +540,12 @@ mod tests {
             told,
             [
                 (
-                    "safety lost beyond lora, development items, points",
+                    "safety lost beyond lora, development items, 1 seed, points",
                     Some(10.0),
                     Verdict::NotShown
                 ),
                 (
-                    "knowledge lost beyond lora, development items, points",
+                    "knowledge lost beyond lora, development items, 1 seed, points",
                     Some(-50.0),
                     Verdict::NotShown
                 ),

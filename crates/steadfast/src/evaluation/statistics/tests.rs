@@ -136,6 +136,22 @@ fn nothing_lost_still_has_a_bound() {
 }
 
 #[test]
+fn a_few_losses_have_the_exact_bound_where_two_items_share_a_cluster() {
+    for lost in 0..4 {
+        let mut values = [0.0; 300];
+        values[..lost].fill(1.0);
+        let mut losses = alone(&values);
+        losses[299].cluster = losses[298].cluster.clone();
+        let exact = clopper_pearson_upper(lost as u64, 299, ALPHA);
+        assert!(upper_bound(&losses, 3) >= exact, "{lost}");
+        // A reply that leaked before and does not now makes the loss no surer.
+        losses[200].value = -1.0;
+        let fewer = clopper_pearson_upper(lost.saturating_sub(1) as u64, 299, ALPHA);
+        assert!(upper_bound(&losses, 3) >= fewer, "{lost}");
+    }
+}
+
+#[test]
 fn a_loss_may_hide_in_the_smallest_stratum() {
     let pooled = |total: f64| 1.0 - ALPHA.powf(1.0 / total);
     assert!((unseen(&[100], ALPHA) - pooled(100.0)).abs() < 1e-12);

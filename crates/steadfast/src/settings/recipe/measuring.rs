@@ -160,7 +160,7 @@ pub(super) fn finalists(
     Some(settings)
 }
 
-/// Settings by the names that the frontier's tables give them.
+/// Settings by the names that the frontier's tables give them: an arm, or `ARM*SCALE`.
 fn comparators(section: &Section<'_, '_>, arms: &[ArmSettings]) -> Vec<(String, Multiple)> {
     let mut settings = BTreeMap::new();
     for arm in arms {
@@ -178,6 +178,8 @@ fn comparators(section: &Section<'_, '_>, arms: &[ArmSettings]) -> Vec<(String, 
                 "name each setting once",
             ),
             Some(known) => chosen.push(known.clone()),
+            // Where every arm is mistaken or trained elsewhere, that is what there is to say.
+            None if names.is_empty() => {}
             None => section.mistake(
                 "comparators",
                 format!("no setting of an arm is called `{name}`"),

@@ -31,7 +31,6 @@ struct Left<'a> {
     measurements: Vec<usize>,
     /// Training runs, whichever of the settings are measured.
     trainings: usize,
-    seconds: f64,
 }
 
 /// Counts what is left at most. `trained` are the arms, by name and seed, that stage 1 trains: their
@@ -49,44 +48,52 @@ pub(super) fn plan(
         let mut comparators = asked.comparators.iter();
         comparators.any(|(name, other)| *name == arm.name && *other == scale)
     };
-    let (mut counts, mut chosen, mut measured) = ([0; 2], 0, 0);
-    let mut training: Vec<Left<'_>> = Vec::new();
+    let beside = |arm| {
+        left(arm, asked, part, keeping, trained, |scale| {
+            is_comparator(arm, scale)
+        })
+    };
+    // Comparators are measured in any case; what is chosen besides comes on top.
+    let mut training = settings
+        .arms
+        .iter()
+        .map(beside)
+        .collect::<Result<Vec<_>>>()?;
+    let in_any_case = training.iter().flat_map(|one| &one.measurements);
+    let mut measured: usize = in_any_case.sum();
+    let mut settings_measured = asked.comparators.len();
+    let (mut counts, mut chosen) = ([0; 2], 0);
     for (index, (role, most)) in MOST.into_iter().enumerate() {
         let (mut of_settings, mut of_arms) = (Vec::new(), Vec::new());
         for arm in settings.arms.iter().filter(|arm| arm.role == Some(role)) {
-            let left = left(arm, asked, part, costs, keeping, trained, |_| true)?;
             counts[index] += arm.scales.len();
-            // Comparators are measured in any case, and are counted below.
-            let others = arm.scales.iter().zip(&left.measurements);
+            let whole = left(arm, asked, part, keeping, trained, |_| true)?;
+            let others = arm.scales.iter().zip(&whole.measurements);
             let others = others.filter(|(scale, _)| !is_comparator(arm, **scale));
             of_settings.extend(others.map(|(_, count)| *count));
-            of_arms.push(left);
+            let trainings = whole.trainings - beside(arm)?.trainings;
+            of_arms.push(Left { trainings, ..whole });
         }
-        chosen += of_settings.len().min(most);
+        chosen += counts[index].min(most);
+        settings_measured += of_settings.len().min(most);
         // Those that have most left: no choice can cost more.
         of_settings.sort_unstable_by(|one, other| other.cmp(one));
         measured += of_settings.iter().take(most).sum::<usize>();
-        of_arms.sort_by(|one, other| other.seconds.total_cmp(&one.seconds));
+        let seconds = |one: &Left<'_>| costs.arm(one.arm).seconds * one.trainings as f64;
+        of_arms.sort_by(|one, other| seconds(other).total_cmp(&seconds(one)));
         training.extend(of_arms.into_iter().take(most));
     }
-    for arm in &settings.arms {
-        let left = left(arm, asked, part, costs, keeping, trained, |scale| {
-            is_comparator(arm, scale)
-        })?;
-        measured += left.measurements.iter().sum::<usize>();
-        if training.iter().all(|one| one.arm.name != arm.name) {
-            training.push(left);
-        }
-    }
     training.retain(|one| one.trainings > 0);
-    let comparators = asked.comparators.len();
     let base = usize::from(keeping.find(part, None)?.is_none());
-    let times = 1 + (chosen + comparators) * asked.seeds.len();
+    let times = 1 + settings_measured * asked.seeds.len();
     let sum = |value: fn(&Costs<'_>, &ArmSettings) -> u64| -> u64 {
         let each = training.iter();
         each.map(|one| one.trainings as u64 * value(costs, one.arm))
             .sum()
     };
+    let seconds = training
+        .iter()
+        .map(|one| costs.arm(one.arm).seconds * one.trainings as f64);
     let arms = training.iter().map(|one| costs.arm(one.arm).memory_bytes);
     Ok(Planned {
         memory_bytes: arms.max().unwrap_or(0),
@@ -96,11 +103,11 @@ pub(super) fn plan(
             yardsticks: counts[0],
             candidates: counts[1],
             chosen,
-            comparators,
+            comparators: asked.comparators.len(),
             seeds: asked.seeds.len(),
             trainings: training.iter().map(|one| one.trainings).sum(),
             tokens: sum(|costs, arm| costs.arm(arm).tokens),
-            training_seconds: training.iter().map(|one| one.seconds).sum(),
+            training_seconds: seconds.sum(),
             measuring: pass.times(times, measured + base),
             drift_seconds: drift.seconds * measured as f64,
         },
@@ -112,7 +119,6 @@ fn left<'a>(
     arm: &'a ArmSettings,
     asked: &FinalistSettings,
     part: &Part,
-    costs: &Costs<'_>,
     keeping: &Keeping<'_>,
     trained: &[(&str, u64)],
     wanted: impl Fn(Multiple) -> bool,
@@ -135,6 +141,5 @@ fn left<'a>(
         arm,
         measurements,
         trainings,
-        seconds: costs.arm(arm).seconds * trainings as f64,
     })
 }

@@ -1,0 +1,157 @@
+//! `steadfast frontier`
+
+use crate::arguments::Global;
+use crate::output::{self, Table};
+use clap::Args;
+use std::path::PathBuf;
+use steadfast::Result;
+use steadfast::reports::frontier::{Estimate, Frontier, Point};
+use steadfast::results::probability;
+
+/// The flags of `frontier`.
+#[derive(Args, Debug)]
+#[command(
+    after_help = "Example:\n  steadfast frontier docs/results/frontier.json --markdown\n\n\
+        Gains, losses and leakage are points with their 95% intervals over items; nll gain and drift \
+        are nats a token."
+)]
+pub struct Arguments {
+    /// What a study with [finalists] has written
+    file: PathBuf,
+    /// As Markdown, for a page
+    #[arg(long, conflicts_with = "json")]
+    markdown: bool,
+}
+
+/// Prints a study's frontier again.
+pub fn run(arguments: &Arguments, global: Global) -> Result<()> {
+    let frontier = Frontier::read(&arguments.file)?;
+    if global.json {
+        return output::json(&frontier);
+    }
+    output::write(&if arguments.markdown {
+        markdown(&frontier)
+    } else {
+        text(&frontier)
+    })
+}
+
+/// For a terminal.
+pub fn text(frontier: &Frontier) -> String {
+    let parts = parts(frontier).into_iter().map(|part| match part {
+        Part::Table(title, table) => match title {
+            Some(title) => format!("{title}\n{}", table.render()),
+            None => table.render(),
+        },
+        Part::Sentence(sentence) => format!("{sentence}\n"),
+        Part::List(head, names) => format!("{head}: {}\n", names.join(", ")),
+    });
+    parts.collect::<Vec<_>>().join("\n")
+}
+
+/// For a page.
+fn markdown(frontier: &Frontier) -> String {
+    let parts = parts(frontier).into_iter().map(|part| match part {
+        Part::Table(title, table) => match title {
+            Some(title) => format!("**{title}**\n\n{}", table.markdown()),
+            None => table.markdown(),
+        },
+        Part::Sentence(sentence) => format!("{sentence}\n"),
+        // Names hold asterisks.
+        Part::List(head, names) => format!("{head}: `{}`\n", names.join("`, `")),
+    });
+    parts.collect::<Vec<_>>().join("\n")
+}
+
+/// A piece of what is said.
+enum Part {
+    /// With its title.
+    Table(Option<&'static str>, Table),
+    Sentence(String),
+    /// Names under a head.
+    List(&'static str, Vec<String>),
+}
+
+/// What every setting gained and lost, the finalists, and what they were asked to hold.
+fn parts(frontier: &Frontier) -> Vec<Part> {
+    let mut parts = vec![Part::Table(
+        Some("on development items"),
+        points(&frontier.development),
+    )];
+    if !frontier.chosen.is_empty() {
+        let mut table = Table::new(&["rule", "arm"]);
+        for choice in &frontier.chosen {
+            table.row(vec![choice.rule.words().to_owned(), choice.setting()]);
+        }
+        parts.push(Part::Table(Some("chosen by them"), table));
+    }
+    if !frontier.test.is_empty() {
+        parts.push(Part::Table(Some("on test items"), points(&frontier.test)));
+    }
+    if let Some(headline) = &frontier.headline {
+        let plural = if headline.seeds == 1 { "" } else { "s" };
+        parts.push(Part::Sentence(format!(
+            "candidate against yardstick, {} seed{plural}: gain {} (by likelihood {}), safety lost {}, \
+             knowledge lost {}, drift {}",
+            headline.seeds,
+            share(headline.gain_ratio),
+            share(headline.likelihood_gain_ratio),
+            share(headline.safety_loss_ratio),
+            share(headline.knowledge_loss_ratio),
+            share(headline.drift_ratio),
+        )));
+    }
+    if !frontier.targets.is_empty() {
+        let mut table = Table::new(&["target", "limit", "value", "bound", "p", "shown"]);
+        for target in &frontier.targets {
+            let bound = target.bound.map(|bound| format!("{bound:.3}"));
+            table.row(vec![
+                target.name.clone(),
+                format!("{:.3}", target.limit),
+                share(target.value),
+                bound.unwrap_or_default(),
+                target.p.map_or_else(String::new, probability),
+                target.verdict.words().to_owned(),
+            ]);
+        }
+        parts.push(Part::Table(None, table));
+    }
+    if !frontier.not_run.is_empty() {
+        parts.push(Part::List("not run", frontier.not_run.clone()));
+    }
+    parts
+}
+
+fn share(value: Option<f64>) -> String {
+    value.map_or("undefined".into(), |value| format!("{value:.3}"))
+}
+
+fn points(points: &[Point]) -> Table {
+    let mut table = Table::new(&[
+        "arm",
+        "seed",
+        "gain",
+        "nll gain",
+        "safety lost",
+        "knowledge lost",
+        "drift",
+        "leakage",
+    ]);
+    let estimate = |it: Estimate| {
+        let interval = output::interval(it.ci95, 1);
+        format!("{} ({interval})", output::signed(it.value, 1))
+    };
+    for point in points {
+        table.row(vec![
+            point.setting(),
+            point.seed.to_string(),
+            estimate(point.gain),
+            output::signed(point.likelihood_gain.value, 3),
+            estimate(point.safety_loss),
+            estimate(point.knowledge_loss),
+            format!("{:.3}", point.drift),
+            estimate(point.leakage),
+        ]);
+    }
+    table
+}

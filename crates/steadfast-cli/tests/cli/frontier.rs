@@ -1,0 +1,67 @@
+//! docs/frontier.md and the README's frontier hold what the command prints of the committed results.
+//!
+//! With `STEADFAST_WRITE=1` the page's tables are written anew.
+
+use super::support::Folder;
+use std::path::{Path, PathBuf};
+
+const BEGIN: &str =
+    "<!-- printed by: steadfast frontier docs/results/frontier.json --markdown -->\n";
+const END: &str = "<!-- end -->";
+
+fn in_repository(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../..")
+        .join(path)
+}
+
+fn printed(flags: &[&str]) -> String {
+    let file = in_repository("docs/results/frontier.json");
+    let words = [&["frontier", file.to_str().expect("a path")], flags].concat();
+    let output = Folder::new().command(&words).output().expect("it runs");
+    assert!(output.status.success(), "{output:?}");
+    String::from_utf8(output.stdout).expect("text")
+}
+
+#[test]
+fn the_pages_hold_what_the_results_say() {
+    let tables = printed(&["--markdown"]);
+    let page = in_repository("docs/frontier.md");
+    let text = std::fs::read_to_string(&page).expect("the page");
+    let (before, rest) = text.split_once(BEGIN).expect("a beginning");
+    let (held, after) = rest.split_once(END).expect("an end");
+    if std::env::var_os("STEADFAST_WRITE").is_some() {
+        std::fs::write(&page, format!("{before}{BEGIN}{tables}{END}{after}")).expect("written");
+    } else {
+        assert_eq!(held, tables, "STEADFAST_WRITE=1 writes it anew");
+    }
+
+    // The README shows some of the rows.
+    let readme = std::fs::read_to_string(in_repository("README.md")).expect("the README");
+    let (_, rest) = readme.split_once("\n## The frontier").expect("a section");
+    let (section, _) = rest.split_once("\n## ").expect("another section");
+    let rows: Vec<&str> = section
+        .lines()
+        .filter(|line| line.starts_with("| ") && !line.starts_with("| ---"))
+        .collect();
+    assert!(rows.len() > 5, "the README's tables");
+    for row in rows {
+        assert!(tables.contains(row), "no result says: {row}");
+    }
+}
+
+#[test]
+fn a_frontier_is_printed_for_people_and_programs() {
+    let text = printed(&[]);
+    for words in [
+        "on development items",
+        "chosen by them",
+        "yardstick, most gain",
+    ] {
+        assert!(text.contains(words), "{text}");
+    }
+    let document: serde_json::Value = serde_json::from_str(&printed(&["--json"])).expect("JSON");
+    let file = std::fs::read(in_repository("docs/results/frontier.json")).expect("results");
+    let file: serde_json::Value = serde_json::from_slice(&file).expect("JSON");
+    assert_eq!(document, file);
+}
