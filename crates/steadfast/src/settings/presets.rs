@@ -8,7 +8,7 @@ use serde::Serialize;
 pub enum Preset {
     /// Within 12 minutes on 2 cores.
     Quick,
-    /// An hour or so: what the README's table is made with.
+    /// An hour or so.
     Standard,
     /// A bigger machine.
     Full,
