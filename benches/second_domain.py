@@ -26,14 +26,14 @@ KINDS, LONGEST_ANSWER, LONGEST_QUESTION = ("closed_qa", "information_extraction"
 STEPS = 120
 
 LORA = {"method": "lora", "learning_rate": 3e-3}
-NULL_SPACE = {"method": "null-space", "learning_rate": 6e-3, "subspace": "low-retain"}
+NULL_SPACE = {"method": "null-space"}
 # What is called what; the arm that learnt the first domain; how the second is learnt; whether the
 # conversations of the first are retained.
 ARMS = {
     "lora": ("lora-3e-3-seed0", LORA, False),
     "lora, anchored in the first": ("lora-3e-3-seed0", LORA | {"anchor_share": 0.15}, True),
-    "null-space": ("null-space-low-retain-6e-3-seed0", NULL_SPACE, False),
-    "null-space, first retained": ("null-space-low-retain-6e-3-seed0", NULL_SPACE, True),
+    "null-space": ("null-space-3e-3-seed0", NULL_SPACE, False),
+    "null-space, first retained": ("null-space-3e-3-seed0", NULL_SPACE, True),
 }
 
 

@@ -20,7 +20,7 @@ use steadfast::models::blocks::product::{set, whole, whole_mut};
 use steadfast::models::blocks::tiles::{Panels, Rows, Through, through};
 use steadfast::models::generate::{GenerateOptions, generate};
 use steadfast::models::{LanguageModel, resolve};
-use steadfast::settings::arm::{Hyperparameters, Length, MethodName, NullSpaceSettings};
+use steadfast::settings::arm::{Hyperparameters, Length, MethodName, NullSpaceSettings, Subspace};
 use steadfast::settings::{DataSettings, DataSource, TrainingDevice};
 use steadfast::study::{arm, data};
 use steadfast::training::plan::{Order, Plan, Span};
@@ -121,9 +121,6 @@ fn trained(model: &LanguageModel, work: &Training) -> Outcome<Value> {
                 .map(|(prompt, reply)| [prompt.as_slice(), reply.as_slice()].concat())
                 .collect();
             let retain = collected(model, &whole, FirstTokens::Counted)?;
-            // A step costs the same whatever the directions are: little text will do.
-            let some = &work.tokens[..work.tokens.len().min(20)];
-            let task = collected(model, some, FirstTokens::LeftOut)?;
             if work.anchor_share > 0.0 {
                 anchors.share = work.anchor_share;
                 anchors.weight = settings.anchor.weight;
@@ -140,7 +137,7 @@ fn trained(model: &LanguageModel, work: &Training) -> Outcome<Value> {
                 &own,
                 0,
                 &retain,
-                Some(&task),
+                None,
                 &Silent,
             )?)
         }
@@ -271,7 +268,10 @@ fn moments(model: &LanguageModel, retain: &[Vec<u32>], task: &[Vec<u32>]) -> Out
     null_space(
         &model.decoder,
         &settings,
-        &NullSpaceSettings::default(),
+        &NullSpaceSettings {
+            subspace: Subspace::Contrastive,
+            ..NullSpaceSettings::default()
+        },
         0,
         &retain,
         Some(&task),

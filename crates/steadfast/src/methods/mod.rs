@@ -1,7 +1,7 @@
 //! What is allowed to move, and how. A method never changes the training loop.
 //!
-//! [`lora`] and its kin move A and B; [`null_space`] moves where the old behaviour does not look, with
-//! [`moments`] as its instrument and [`subspace`] as its linear algebra; [`spectrum`] holds the
+//! [`lora`] and its kin move A and B; [`null_space`] holds them by what they move on
+//! retained inputs, with [`moments`] as its instrument and [`subspace`] as its linear algebra; [`spectrum`] holds the
 //! comparators that go by the singular values of the base's weights. All of them are [`low_rank`]
 //! changes and differ in where the two factors begin and may go; [`full`] moves whole weights in the
 //! same form.

@@ -1,4 +1,5 @@
-//! `null-space`: moves where the old behaviour does not look.
+//! `null-space`: LoRA under a penalty on what its layers move on retained inputs; A may be kept to a
+//! subspace.
 //!
 //! For y = Wx with ΔW = s·B·A, the mean square change of a layer's output on retained inputs, *as the
 //! base produces them*, is E‖ΔW·x‖² = tr(B·G·Bᵀ) with G = s²·A·C_retain·Aᵀ (r×r). It is added to the

@@ -9,7 +9,7 @@ use serde::Serialize;
 pub enum MethodName {
     /// ΔW = (α/r)·B·A, both train (Hu et al. 2021).
     Lora,
-    /// Where the old behaviour does not look.
+    /// LoRA under a penalty on what layers move on retained inputs; A may be kept to a subspace.
     NullSpace,
     /// LoRA with A frozen where it begins.
     RandomA,

@@ -446,6 +446,13 @@ fn null_space(section: &Section<'_, '_>) -> NullSpaceSettings {
         &mut settings.subspace,
         subspace.and_then(|name| Subspace::named(&name)),
     );
+    if section.has("rho") && settings.subspace != Subspace::Contrastive {
+        section.mistake(
+            "rho",
+            "only the subspace \"contrastive\" has a `rho`".to_owned(),
+            "leave it out, or set subspace = \"contrastive\"",
+        );
+    }
     settings
 }
 

@@ -143,7 +143,7 @@ fn a_shared_beginning_is_as_by_tiles() -> Result<()> {
 #[test]
 fn only_what_moves_has_a_gradient() -> Result<()> {
     let decoder = tiny();
-    // Frozen A, as null-space has it.
+    // Frozen A, as `contrastive` has it.
     let mut frozen = tiny_adapter(&decoder);
     for module in frozen.modules.values_mut() {
         module.train_a = false;
