@@ -29,36 +29,42 @@ pub fn run(arguments: &Arguments, global: Global) -> Result<()> {
     if global.json {
         return output::json(&frontier);
     }
-    output::write(&if arguments.markdown {
-        markdown(&frontier)
-    } else {
-        text(&frontier)
-    })
+    let style = if arguments.markdown { MARKDOWN } else { TEXT };
+    output::write(&rendered(&frontier, &style))
 }
 
 /// For a terminal.
 pub fn text(frontier: &Frontier) -> String {
-    let parts = parts(frontier).into_iter().map(|part| match part {
-        Part::Table(title, table) => match title {
-            Some(title) => format!("{title}\n{}", table.render()),
-            None => table.render(),
-        },
-        Part::Sentence(sentence) => format!("{sentence}\n"),
-        Part::List(head, names) => format!("{head}: {}\n", names.join(", ")),
-    });
-    parts.collect::<Vec<_>>().join("\n")
+    rendered(frontier, &TEXT)
 }
 
-/// For a page.
-fn markdown(frontier: &Frontier) -> String {
+/// How the parts look.
+struct Style {
+    title: fn(&str) -> String,
+    table: fn(&Table) -> String,
+    names: fn(&[String]) -> String,
+}
+
+const TEXT: Style = Style {
+    title: |title| format!("{title}\n"),
+    table: Table::render,
+    names: |names| names.join(", "),
+};
+
+const MARKDOWN: Style = Style {
+    title: |title| format!("**{title}**\n\n"),
+    table: Table::markdown,
+    // Names hold asterisks.
+    names: |names| format!("`{}`", names.join("`, `")),
+};
+
+fn rendered(frontier: &Frontier, style: &Style) -> String {
     let parts = parts(frontier).into_iter().map(|part| match part {
-        Part::Table(title, table) => match title {
-            Some(title) => format!("**{title}**\n\n{}", table.markdown()),
-            None => table.markdown(),
-        },
+        Part::Table(title, table) => {
+            title.map_or_else(String::new, style.title) + &(style.table)(&table)
+        }
         Part::Sentence(sentence) => format!("{sentence}\n"),
-        // Names hold asterisks.
-        Part::List(head, names) => format!("{head}: `{}`\n", names.join("`, `")),
+        Part::List(head, names) => format!("{head}: {}\n", (style.names)(&names)),
     });
     parts.collect::<Vec<_>>().join("\n")
 }
