@@ -50,6 +50,7 @@ mistake!(recipe_not_utf8, "r.toml" => b"name = \"\xff\"\n"; "study", "r.toml");
 mistake!(recipe_steps_and_epochs, "r.toml" => format!("{ARM}steps = 4\nepochs = 2\n"); "study", "r.toml");
 mistake!(recipe_no_arm, "r.toml" => "name = \"x\"\n"; "study", "r.toml");
 mistake!(recipe_foreign_hyperparameter, "r.toml" => format!("{ARM}rho = 0.1\n"); "study", "r.toml");
+mistake!(recipe_rho_without_contrastive, "r.toml" => format!("{}rho = 0.1\n", ARM.replace("lora", "null-space")); "study", "r.toml");
 mistake!(recipe_missing_data, "r.toml" => format!("{ARM}[data]\npaths = [\"nowhere.jsonl\"]\n"); "study", "r.toml");
 mistake!(recipe_missing_retained, "r.toml" => format!("{ARM}[retain]\npaths = [\"nowhere.jsonl\"]\n"); "study", "r.toml");
 mistake!(tune_retains_nothing, "d.jsonl" => GOOD; "tune", "--data", "d.jsonl", "--retain", "d.jsonl", "--retain", "nowhere.jsonl");

@@ -409,6 +409,13 @@ fn hyperparameters(
         return settings;
     };
     if method == MethodName::NullSpace {
+        if section.has("rho") && null_space.subspace != Subspace::Contrastive {
+            section.mistake(
+                "rho",
+                "only the subspace \"contrastive\" has a `rho`".to_owned(),
+                "leave it out, or set subspace = \"contrastive\"",
+            );
+        }
         settings.null_space = Some(null_space);
     }
     let has = |key: &str| match key {
@@ -446,13 +453,6 @@ fn null_space(section: &Section<'_, '_>) -> NullSpaceSettings {
         &mut settings.subspace,
         subspace.and_then(|name| Subspace::named(&name)),
     );
-    if section.has("rho") && settings.subspace != Subspace::Contrastive {
-        section.mistake(
-            "rho",
-            "only the subspace \"contrastive\" has a `rho`".to_owned(),
-            "leave it out, or set subspace = \"contrastive\"",
-        );
-    }
     settings
 }
 
