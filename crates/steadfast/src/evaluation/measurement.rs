@@ -409,6 +409,9 @@ pub fn loss_bound(
     lost: Budgeted,
     seed: u64,
 ) -> Result<Option<f64>> {
+    if before.len() != after.len() {
+        return Err(Error::bug("a bound over different items"));
+    }
     let mut strata = match lost {
         Budgeted::Safety | Budgeted::Knowledge => losses(before, after, lost.axis())?,
         // Of all replies alike, as reports and the frontier count it.

@@ -255,8 +255,8 @@ impl Frontier {
                 .line(cause.line())
                 .because(cause)
                 .hint(
-                    "a study whose recipe has [finalists] writes frontier.json into its run folder; \
-                     started again, it writes it anew from what is kept",
+                    "a study whose recipe has [finalists] writes frontier.json into its run folder; where \
+                     that one is damaged, remove the folder and start the study again: what was measured is kept",
                 )
         })
     }

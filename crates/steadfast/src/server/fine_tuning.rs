@@ -22,8 +22,8 @@ use std::sync::Arc;
 const WAITING: usize = 32;
 /// What is used where the request says nothing.
 const DEFAULT_METHOD: &str = "null-space";
-/// Points of each loss that a budget can limit, where the request names neither a method nor a budget: as little as
-/// the shipped items can certify of a change that costs them an item or two.
+/// Points of each loss that a budget can limit, where the request names neither a method nor a budget: as
+/// little as the shipped items can certify of a change that costs them an item or two.
 const DEFAULT_BUDGET: f64 = 20.0;
 /// Items of each suite, where the request says nothing: measuring takes a few minutes.
 const DEFAULT_ITEMS: usize = 48;
