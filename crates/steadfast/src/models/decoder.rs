@@ -171,7 +171,7 @@ impl Decoder {
 
     /// Whether each module of the adapter is a linear layer of this network, of the shape it changes.
     pub fn check_adapter(&self, adapter: &Adapter) -> Result<()> {
-        BorrowedAdapter::new(Some(adapter), &self.shapes).map(drop)
+        BorrowedAdapter::new(Some(adapter), &self.shapes, false).map(drop)
     }
 
     /// Where the weights are.
@@ -223,7 +223,8 @@ impl Decoder {
             )));
         }
         let positions = positions(self.context, lengths, &offsets)?;
-        let adapter = BorrowedAdapter::new(adapter, &self.shapes)?;
+        let whole_sequences = matches!(caches, Caches::Fresh { .. });
+        let adapter = BorrowedAdapter::new(adapter, &self.shapes, whole_sequences)?;
         let beginning = match caches {
             Caches::Fresh { beginning } => beginning,
             Caches::Read(_) | Caches::Extend(_) => Beginning::default(),
@@ -363,7 +364,7 @@ impl Decoder {
     ) -> Result<AdapterGradients> {
         let offsets = offsets(kept.lengths.len(), kept.beginning);
         let positions = positions(self.context, &kept.lengths, &offsets)?;
-        let adapter = BorrowedAdapter::new(Some(adapter), &self.shapes)?;
+        let adapter = BorrowedAdapter::new(Some(adapter), &self.shapes, true)?;
         let pass = self.pass(&positions, &kept.lengths, kept.beginning, &adapter);
         let gradient = self.rows_of(gradient)?;
         if gradient.len() != kept.last.len() {

@@ -4,14 +4,17 @@
 //! (where the run stands, and the digest of the tensors). The folder appears by one rename, so a
 //! kill leaves it whole or absent; a damaged one is passed over for the one before it.
 
-use super::optimizer::AdamW;
+use super::optimizer::{AdamW, Moments};
 use crate::digest;
 use crate::events::{Event, Listener};
 use crate::group::Group;
 use crate::methods::Parameters;
+use crate::models::blocks::buffers::Floats;
 use crate::runs::atomic;
 use crate::{Error, Result};
-use candle_core::{Device, Tensor};
+use candle_core::Device;
+use safetensors::Dtype;
+use safetensors::tensor::TensorView;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -73,22 +76,34 @@ pub struct Checkpoint {
 impl Checkpoint {
     /// Its two files.
     fn encode(&self, run: &str, weight_decay: f64) -> Result<Files> {
-        let [first, second] = self.optimizer.moments();
-        let mut named: BTreeMap<String, Tensor> = BTreeMap::new();
-        let groups = [
-            ("parameter", Some(&self.parameters)),
-            ("first", Some(first)),
-            ("second", Some(second)),
-            ("best", self.best.as_ref()),
-        ];
-        for (group, tensors) in groups {
-            for (name, tensor) in tensors.into_iter().flatten() {
-                let tensor = tensor.to_device(&Device::Cpu)?.contiguous()?;
-                named.insert(format!("{group}:{name}"), tensor);
-            }
-        }
-        let tensors = safetensors::serialize(&named, None)
-            .map_err(|cause| Error::bug("a checkpoint cannot be serialized").because(cause))?;
+        let best = self.best.iter().flatten().map(|tensor| ("best", tensor));
+        let parameters = self.parameters.iter().map(|tensor| ("parameter", tensor));
+        let tensors: Vec<(String, &[usize], Floats<'_>)> = parameters
+            .chain(best)
+            .map(|(group, (name, tensor))| {
+                Ok((
+                    format!("{group}:{name}"),
+                    tensor.dims(),
+                    Floats::of(tensor)?,
+                ))
+            })
+            .collect::<Result<_>>()?;
+        let tensors = tensors
+            .iter()
+            .map(|(name, shape, numbers)| (name.clone(), *shape, &numbers[..]));
+        let moments = self.optimizer.moments().iter().flat_map(|(name, moments)| {
+            [("first", &moments.first), ("second", &moments.second)]
+                .map(|(group, numbers)| (format!("{group}:{name}"), &*moments.shape, &numbers[..]))
+        });
+        let views: Vec<(String, TensorView<'_>)> = tensors
+            .chain(moments)
+            .map(|(name, shape, numbers)| {
+                let bytes = bytemuck::cast_slice(numbers);
+                Ok((name, TensorView::new(Dtype::F32, shape.to_vec(), bytes)?))
+            })
+            .collect::<std::result::Result<_, safetensors::SafeTensorError>>()
+            .map_err(unwritten)?;
+        let tensors = safetensors::serialize(views, None).map_err(unwritten)?;
         let state = State {
             format: FORMAT.into(),
             run: run.into(),
@@ -214,7 +229,7 @@ impl Checkpoint {
         }
         let mut take = |group: &str| groups.remove(group).unwrap_or_default();
         let parameters = take("parameter");
-        let moments = [take("first"), take("second")];
+        let moments = moments(take("first"), take("second"))?;
         let best = Some(take("best")).filter(|best| !best.is_empty());
         Ok(Some(Self {
             optimizer: AdamW::restore(state.weight_decay, state.progress.step as u64, moments),
@@ -223,6 +238,28 @@ impl Checkpoint {
             best,
         }))
     }
+}
+
+fn unwritten(cause: safetensors::SafeTensorError) -> Error {
+    Error::bug("a checkpoint cannot be serialized").because(cause)
+}
+
+/// The moments of each parameter, from their tensors.
+fn moments(first: Parameters, mut second: Parameters) -> Result<BTreeMap<String, Moments>> {
+    first
+        .into_iter()
+        .map(|(name, first)| {
+            let second = second
+                .remove(&name)
+                .ok_or_else(|| Error::user(format!("{name} has one moment and no other")))?;
+            let moments = Moments {
+                shape: first.dims().to_vec(),
+                first: Floats::of(&first)?.to_vec(),
+                second: Floats::of(&second)?.to_vec(),
+            };
+            Ok((name, moments))
+        })
+        .collect()
 }
 
 /// Steps of the checkpoints in `folder`, in order.
@@ -248,6 +285,7 @@ fn steps_in(folder: &Path) -> Vec<usize> {
 mod tests {
     use super::*;
     use crate::events::Silent;
+    use candle_core::Tensor;
 
     fn at(step: usize) -> Checkpoint {
         let tensor = Tensor::new(&[1f32 / 3., step as f32], &Device::Cpu).unwrap();

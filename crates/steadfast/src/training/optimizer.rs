@@ -1,8 +1,11 @@
 //! AdamW (Loshchilov & Hutter, arXiv:1711.05101) with named, ordered, saved moments.
 
 use crate::methods::Parameters;
+use crate::models::blocks::buffers::Floats;
+use crate::models::blocks::lanes::vectorized;
 use crate::{Error, Result};
-use candle_core::Tensor;
+use candle_core::{Device, Tensor};
+use rayon::prelude::*;
 use std::collections::BTreeMap;
 
 /// Decay of the first moment.
@@ -11,14 +14,27 @@ const BETA_1: f64 = 0.9;
 const BETA_2: f64 = 0.999;
 /// Added to the root of the second moment.
 const EPSILON: f64 = 1e-8;
+/// Numbers that one thread moves at a time.
+const PIECE: usize = 1 << 15;
 
 /// The optimiser's state: both moments of every parameter, by its name.
 #[derive(Clone, Debug, Default)]
 pub struct AdamW {
     weight_decay: f64,
     steps: u64,
-    first: Parameters,
-    second: Parameters,
+    moments: BTreeMap<String, Moments>,
+}
+
+/// Running means of one parameter's gradient and of its square. They change in place: for `full` they
+/// are as large as the model, twice.
+#[derive(Clone, Debug)]
+pub struct Moments {
+    /// The parameter's.
+    pub shape: Vec<usize>,
+    /// Of the gradient, row-major.
+    pub first: Vec<f32>,
+    /// Of its square.
+    pub second: Vec<f32>,
 }
 
 impl AdamW {
@@ -30,20 +46,18 @@ impl AdamW {
         }
     }
 
-    /// The state after `steps` updates, from its tensors as [`Self::moments`] gives them.
-    pub fn restore(weight_decay: f64, steps: u64, moments: [Parameters; 2]) -> Self {
-        let [first, second] = moments;
+    /// The state after `steps` updates, from its moments.
+    pub fn restore(weight_decay: f64, steps: u64, moments: BTreeMap<String, Moments>) -> Self {
         Self {
             weight_decay,
             steps,
-            first,
-            second,
+            moments,
         }
     }
 
-    /// First and second moments, by parameter.
-    pub fn moments(&self) -> [&Parameters; 2] {
-        [&self.first, &self.second]
+    /// Both moments of each parameter that was ever moved.
+    pub fn moments(&self) -> &BTreeMap<String, Moments> {
+        &self.moments
     }
 
     /// Parameters after one step down `gradients`, which name exactly the parameters.
@@ -55,30 +69,80 @@ impl AdamW {
     ) -> Result<Parameters> {
         self.steps += 1;
         let exponent = self.steps as f64;
-        let correct_first = 1.0 - BETA_1.powf(exponent);
-        let correct_second = 1.0 - BETA_2.powf(exponent);
+        let step = Step {
+            correct_first: (1.0 / (1.0 - BETA_1.powf(exponent))) as f32,
+            correct_second: (1.0 / (1.0 - BETA_2.powf(exponent))) as f32,
+            kept: (1.0 - learning_rate * self.weight_decay) as f32,
+            learning_rate: learning_rate as f32,
+        };
         let mut updated = BTreeMap::new();
         for (name, parameter) in parameters {
             let gradient = gradients
                 .get(name)
                 .ok_or_else(|| Error::bug(format!("the moving tensor {name} has no gradient")))?;
-            let blend = |old: Option<&Tensor>, new: Tensor, beta: f64| -> Result<Tensor> {
-                let new = (new * (1.0 - beta))?;
-                Ok(match old {
-                    Some(old) => ((old * beta)? + new)?,
-                    None => new,
-                })
-            };
-            let first = blend(self.first.get(name), gradient.clone(), BETA_1)?;
-            let second = blend(self.second.get(name), gradient.sqr()?, BETA_2)?;
-            let scale = ((&second / correct_second)?.sqrt()? + EPSILON)?;
-            let direction = ((&first / correct_first)? / scale)?;
-            let kept = (parameter * (1.0 - learning_rate * self.weight_decay))?;
-            updated.insert(name.clone(), (kept - (direction * learning_rate)?)?);
-            self.first.insert(name.clone(), first);
-            self.second.insert(name.clone(), second);
+            let count = parameter.elem_count();
+            let moments = self.moments.entry(name.clone()).or_insert_with(|| Moments {
+                shape: parameter.dims().to_vec(),
+                first: vec![0.0; count],
+                second: vec![0.0; count],
+            });
+            let lengths = [moments.first.len(), moments.second.len()];
+            if gradient.dims() != parameter.dims() || lengths != [count; 2] {
+                return Err(Error::bug(format!(
+                    "the gradient or the moments of {name} have not its shape"
+                )));
+            }
+            let (old, gradient) = (Floats::of(parameter)?, Floats::of(gradient)?);
+            let mut new = vec![0.0; count];
+            new.par_chunks_mut(PIECE)
+                .zip(old.par_chunks(PIECE))
+                .zip(gradient.par_chunks(PIECE))
+                .zip(moments.first.par_chunks_mut(PIECE))
+                .zip(moments.second.par_chunks_mut(PIECE))
+                .for_each(|((((new, old), gradient), first), second)| {
+                    vectorized(
+                        #[inline(always)]
+                        || step.take(new, old, gradient, first, second),
+                    );
+                });
+            let new = Tensor::from_vec(new, parameter.shape(), &Device::Cpu)?;
+            updated.insert(name.clone(), new);
         }
         Ok(updated)
+    }
+}
+
+/// What all numbers of one update have in common.
+struct Step {
+    /// By what the first moment is multiplied, so that its beginning at 0 does not show.
+    correct_first: f32,
+    /// The same for the second.
+    correct_second: f32,
+    /// What the decay leaves of a parameter.
+    kept: f32,
+    learning_rate: f32,
+}
+
+impl Step {
+    #[inline(always)]
+    fn take(
+        &self,
+        new: &mut [f32],
+        old: &[f32],
+        gradient: &[f32],
+        first: &mut [f32],
+        second: &mut [f32],
+    ) {
+        let (beta_1, beta_2) = (BETA_1 as f32, BETA_2 as f32);
+        let (rest_1, rest_2) = ((1.0 - BETA_1) as f32, (1.0 - BETA_2) as f32);
+        let numbers = new.iter_mut().zip(old).zip(gradient);
+        for (((new, old), gradient), (first, second)) in numbers.zip(first.iter_mut().zip(second)) {
+            *first = *first * beta_1 + gradient * rest_1;
+            *second = *second * beta_2 + gradient * gradient * rest_2;
+            let scale = (*second * self.correct_second).sqrt() + EPSILON as f32;
+            let direction = *first * self.correct_first / scale;
+            *new = old * self.kept - direction * self.learning_rate;
+        }
     }
 }
 

@@ -94,6 +94,14 @@ pub fn add_scaled(y: &mut [f32], factor: f32, x: &[f32]) {
     }
 }
 
+/// to = x + y.
+#[inline(always)]
+pub fn add(to: &mut [f32], x: &[f32], y: &[f32]) {
+    for (to, (x, y)) in to.iter_mut().zip(x.iter().zip(y)) {
+        *to = x + y;
+    }
+}
+
 /// The largest element; −∞ for none.
 #[inline(always)]
 pub fn maximum(x: &[f32]) -> f32 {

@@ -1,13 +1,14 @@
 //! Linear layers that share an input, with the low-rank change of an adapter on top.
 
 use super::buffers::{Buffer, Floats, Pool, matrix};
-use super::frozen::Frozen;
-use super::lanes::add_scaled;
+use super::frozen::{Frozen, Lent};
+use super::lanes::{add, add_scaled, vectorized};
 use super::product::{block_mut, whole_mut};
 use super::tiles::{Back, Panels, Rows, Through, across, back, narrow, through};
 use crate::models::adapter::{Adapter, AdapterGradients};
 use crate::{Error, Result};
 use candle_core::{Device, Tensor};
+use rayon::prelude::*;
 use std::collections::BTreeMap;
 
 /// One linear layer of a group.
@@ -40,6 +41,8 @@ pub struct LinearGroup {
 /// An adapter's tensors, borrowed for the length of one pass.
 pub struct BorrowedAdapter<'a> {
     modules: BTreeMap<&'a str, BorrowedLowRank<'a>>,
+    /// Changes of whole weights are added to them before the products.
+    added: bool,
 }
 
 struct BorrowedLowRank<'a> {
@@ -54,9 +57,14 @@ struct BorrowedLowRank<'a> {
 
 impl<'a> BorrowedAdapter<'a> {
     /// Borrows the adapter after checking it against the layers, given as path → (outputs, inputs).
+    ///
+    /// With `added` a change of a whole weight is added to it before the product, anew in each pass: cheap
+    /// beside the product of the many rows of whole sequences. Without, it has a product of its own, for
+    /// passes of a few rows, which take as long as it takes to read the weights.
     pub fn new(
         adapter: Option<&'a Adapter>,
         shapes: &BTreeMap<String, (usize, usize)>,
+        added: bool,
     ) -> Result<Self> {
         let plain =
             |adapter: &Adapter| adapter.magnitudes.is_empty() && adapter.replaced.is_empty();
@@ -85,7 +93,13 @@ impl<'a> BorrowedAdapter<'a> {
             };
             modules.insert(path.as_str(), borrowed);
         }
-        Ok(Self { modules })
+        Ok(Self { modules, added })
+    }
+
+    /// What a product does for the layer besides its weight's.
+    fn beside(&self, part: &Part) -> Option<&BorrowedLowRank<'a>> {
+        let module = self.modules.get(part.path.as_str())?;
+        (!(module.whole && self.added)).then_some(module)
     }
 
     /// Whether any layer whose path begins so has a tensor that moves.
@@ -96,12 +110,46 @@ impl<'a> BorrowedAdapter<'a> {
     }
 }
 
+/// Numbers of a change that one thread adds at a time.
+const ADDED: usize = 1 << 15;
+
 /// What the backward of a group needs besides its input: s·x·Aᵀ of each adapted layer.
 pub type KeptNarrow = Vec<Option<Panels>>;
 
 impl LinearGroup {
     fn weights<'a>(&self, weight: &'a [f32], part: &Part) -> Rows<'a> {
         Rows::of(weight, self.inputs).from_row(part.start)
+    }
+
+    /// The stacked weight, with the changes added that are to be added to it.
+    fn moved<'a>(&'a self, adapter: &BorrowedAdapter<'_>, pool: &Pool) -> Result<Lent<'a>> {
+        let weight = self.weight.lend(pool)?;
+        let change = |part: &Part| {
+            let module = adapter.modules.get(part.path.as_str())?;
+            (module.whole && adapter.added).then_some(&*module.b)
+        };
+        if self.parts.iter().all(|part| change(part).is_none()) {
+            return Ok(weight);
+        }
+        let mut moved = pool.take(weight.len());
+        for part in &self.parts {
+            let own = part.start * self.inputs..(part.start + part.outputs) * self.inputs;
+            let (to, weight) = (&mut moved[own.clone()], &weight[own]);
+            let Some(change) = change(part) else {
+                to.copy_from_slice(weight);
+                continue;
+            };
+            to.par_chunks_mut(ADDED)
+                .zip(weight.par_chunks(ADDED))
+                .zip(change.par_chunks(ADDED))
+                .for_each(|((to, weight), change)| {
+                    vectorized(
+                        #[inline(always)]
+                        || add(to, weight, change),
+                    );
+                });
+        }
+        Ok(Lent::Made(moved))
     }
 
     /// Writes the bias to each row of y (or adds it, with `accumulate`); false where there is none.
@@ -130,12 +178,11 @@ impl LinearGroup {
         y: &mut [f32],
     ) -> Result<KeptNarrow> {
         let rows = x.len() / self.inputs;
-        let weight = self.weight.lend(pool)?;
+        let weight = self.moved(adapter, pool)?;
         // Where there is a bias, the products are added to it.
         let accumulate = self.begin(accumulate, y)? || accumulate;
         let panels = Panels::pack(pool, x, self.inputs);
-        let adapted = |part: &Part| adapter.modules.contains_key(part.path.as_str());
-        if !self.parts.iter().any(adapted) {
+        if !self.parts.iter().any(|part| adapter.beside(part).is_some()) {
             let term = Through {
                 panels: &panels,
                 weights: Rows::of(&weight, self.inputs),
@@ -150,7 +197,7 @@ impl LinearGroup {
                 weights: self.weights(&weight, part),
             };
             let to = block_mut(y, rows, self.outputs, part.start, part.outputs);
-            let Some(module) = adapter.modules.get(part.path.as_str()) else {
+            let Some(module) = adapter.beside(part) else {
                 through(to, accumulate, &[frozen]);
                 kept.push(None);
                 continue;
@@ -199,7 +246,6 @@ impl LinearGroup {
         let gradient_y = Rows::of(gradient_y, self.outputs);
         // s·∂y·B of each adapted layer: what goes on through A.
         let mut middles: Vec<(Buffer, &BorrowedLowRank<'_>)> = Vec::new();
-        let mut wholes: Vec<(Rows<'_>, &BorrowedLowRank<'_>)> = Vec::new();
         for (index, part) in self.parts.iter().enumerate() {
             let Some(module) = adapter.modules.get(part.path.as_str()) else {
                 continue;
@@ -214,7 +260,6 @@ impl LinearGroup {
                         Tensor::from_vec(gradient_b, (part.outputs, self.inputs), &Device::Cpu)?,
                     );
                 }
-                wholes.push((of_part, module));
                 continue;
             }
             if module.train_b {
@@ -252,15 +297,11 @@ impl LinearGroup {
             middles.push((middle, module));
         }
         if let Some(gradient_x) = gradient_x {
-            let weight = self.weight.lend(pool)?;
+            let weight = self.moved(adapter, pool)?;
             let mut terms = vec![Back {
                 left: gradient_y,
                 right: Rows::of(&weight, self.inputs),
             }];
-            terms.extend(wholes.iter().map(|&(of_part, module)| Back {
-                left: of_part,
-                right: Rows::of(&module.b, self.inputs),
-            }));
             terms.extend(middles.iter().map(|(middle, module)| Back {
                 left: Rows::of(middle, module.rank),
                 right: Rows::of(&module.a, self.inputs),

@@ -6,10 +6,11 @@
 //! fits the nearest cache, is ever copied; weights are read where they are. A general product
 //! packs both sides anew each time, which for the few dozen rows of a generation step costs more
 //! than the arithmetic, and knows nothing of sums of products, which is what a layer with an
-//! adapter is: x·Wᵀ + (x·Aᵀ)·Bᵀ is one pass here, the output written once.
+//! adapter is: x·Wᵀ + (x·Aᵀ)·Bᵀ is one pass here, the output written once. With AVX-512 a panel step
+//! is one register, and tiles go in pairs that share the rows' numbers.
 //!
 //! Each output is summed in a fixed order, however the work is cut: one thread and many give the
-//! same bits. Sums of [`STEPS`] products are added to the total one by one, which keeps the rounding
+//! same bits, and so do vectors of any width. Sums of [`STEPS`] products are added to the total one by one, which keeps the rounding
 //! of long sums (the vocabulary is one) small.
 
 use super::buffers::Pool;
@@ -24,7 +25,7 @@ mod operands;
 pub use gram::add_gram;
 pub use operands::{Panels, Rows};
 
-/// Width of a panel: two AVX2 registers.
+/// Width of a panel: two AVX2 registers, or one of AVX-512.
 const WIDE: usize = 16;
 /// Rows of a tile; with two registers each they leave four for the operands.
 const TALL: usize = 6;
@@ -44,9 +45,10 @@ const STEPS: usize = 256;
 /// The sums of a tile as they lie in registers: V vectors for each of [`TALL`] rows.
 type Sums<S, const V: usize> = [[<S as Simd>::f32s; V]; TALL];
 
-/// Runs a piece of work with the vectors of this machine. A panel step is V of them.
+/// Runs a piece of work with the vectors of this machine. A panel step is V of them, and P panels are
+/// read together where there are as many.
 trait Tiled {
-    fn run<S: Simd, const V: usize>(self, simd: S);
+    fn run<S: Simd, const V: usize, const P: usize>(self, simd: S);
 }
 
 struct Dispatch<Work>(Work);
@@ -57,10 +59,10 @@ impl<Work: Tiled> WithSimd for Dispatch<Work> {
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
         match S::F32_LANES {
-            16 => self.0.run::<S, 1>(simd),
-            8 => self.0.run::<S, 2>(simd),
-            4 => self.0.run::<S, 4>(simd),
-            _ => self.0.run::<S, WIDE>(simd),
+            16 => self.0.run::<S, 1, 2>(simd),
+            8 => self.0.run::<S, 2, 1>(simd),
+            4 => self.0.run::<S, 4, 1>(simd),
+            _ => self.0.run::<S, WIDE, 1>(simd),
         }
     }
 }
@@ -74,19 +76,20 @@ fn nothing<S: Simd, const V: usize>(simd: S) -> Sums<S, V> {
     [[simd.splat_f32s(0.0); V]; TALL]
 }
 
-/// sums += rows × panel, over the whole depth of the panel.
+/// sums += rows × panel for each of P panels, over their whole depth.
 #[inline(always)]
-fn accumulate<S: Simd, const V: usize>(
+fn accumulate<S: Simd, const V: usize, const P: usize>(
     simd: S,
-    panel: &[f32],
+    panels: [&[f32]; P],
     rows: [&[f32]; TALL],
-    sums: &mut Sums<S, V>,
+    sums: &mut [Sums<S, V>; P],
 ) {
-    let (steps, _) = S::as_simd_f32s(panel).0.as_chunks::<V>();
+    let panels = panels.map(|panel| S::as_simd_f32s(panel).0.as_chunks::<V>().0);
+    let depth = panels[0].len();
     let [a, b, c, d, e, f] = rows;
-    for (index, steps) in steps.chunks(STEPS).enumerate() {
-        let (start, end) = (index * STEPS, index * STEPS + steps.len());
-        // Slices as long as the steps: nothing is left to check inside the loop.
+    for start in (0..depth).step_by(STEPS) {
+        let end = depth.min(start + STEPS);
+        // Slices of one length: nothing is left to check inside the loop.
         let rows = [
             &a[start..end],
             &b[start..end],
@@ -95,56 +98,69 @@ fn accumulate<S: Simd, const V: usize>(
             &e[start..end],
             &f[start..end],
         ];
-        let mut held = nothing::<S, V>(simd);
-        for (place, step) in steps.iter().enumerate() {
-            for row in 0..TALL {
-                let factor = simd.splat_f32s(rows[row][place]);
-                for vector in 0..V {
-                    held[row][vector] =
-                        simd.mul_add_e_f32s(factor, step[vector], held[row][vector]);
-                }
+        let steps = panels.map(|panel| &panel[start..end]);
+        let mut held = [nothing::<S, V>(simd); P];
+        for place in 0..end - start {
+            let factors = rows.map(|row| row[place]);
+            multiply_add(simd, &factors, steps.map(|steps| &steps[place]), &mut held);
+        }
+        add_sums(simd, &held, sums);
+    }
+}
+
+/// Adds to each tile what one step gives: the factors of its rows times the panel's numbers.
+#[inline(always)]
+fn multiply_add<S: Simd, const V: usize, const P: usize>(
+    simd: S,
+    factors: &[f32; TALL],
+    steps: [&[S::f32s; V]; P],
+    sums: &mut [Sums<S, V>; P],
+) {
+    for (row, factor) in factors.iter().enumerate() {
+        let factor = simd.splat_f32s(*factor);
+        for (sums, step) in sums.iter_mut().zip(steps) {
+            for (sum, &step) in sums[row].iter_mut().zip(step) {
+                *sum = simd.mul_add_e_f32s(factor, step, *sum);
             }
         }
-        add_sums::<S, V>(simd, &held, sums);
     }
 }
 
 #[inline(always)]
-fn add_sums<S: Simd, const V: usize>(simd: S, more: &Sums<S, V>, sums: &mut Sums<S, V>) {
-    for row in 0..TALL {
-        for vector in 0..V {
-            sums[row][vector] = simd.add_f32s(sums[row][vector], more[row][vector]);
+fn add_sums<S: Simd, const V: usize, const P: usize>(
+    simd: S,
+    more: &[Sums<S, V>; P],
+    sums: &mut [Sums<S, V>; P],
+) {
+    for (sum, more) in sums.as_flattened_mut().iter_mut().zip(more.as_flattened()) {
+        for (sum, more) in sum.iter_mut().zip(more) {
+            *sum = simd.add_f32s(*sum, *more);
         }
     }
 }
 
-/// sums += columnsᵀ × panel: `wide` is read from the top, [`TALL`] columns from `column` on.
+/// sums += columnsᵀ × panel for each of P panels: `wide` is read from the top, [`TALL`] columns from
+/// `column` on.
 #[inline(always)]
-fn accumulate_columns<S: Simd, const V: usize>(
+fn accumulate_columns<S: Simd, const V: usize, const P: usize>(
     simd: S,
-    panel: &[f32],
+    panels: [&[f32]; P],
     wide: Rows<'_>,
     column: usize,
-    sums: &mut Sums<S, V>,
+    sums: &mut [Sums<S, V>; P],
 ) {
-    let (steps, _) = S::as_simd_f32s(panel).0.as_chunks::<V>();
-    for (rows, steps) in wide
-        .data
-        .chunks(wide.stride * STEPS)
-        .zip(steps.chunks(STEPS))
-    {
-        let mut held = nothing::<S, V>(simd);
-        for (row, step) in rows.chunks(wide.stride).zip(steps) {
+    let panels = panels.map(|panel| S::as_simd_f32s(panel).0.as_chunks::<V>().0);
+    let depth = panels[0].len();
+    for (index, rows) in wide.data.chunks(wide.stride * STEPS).enumerate() {
+        let start = (index * STEPS).min(depth);
+        let end = depth.min(start + STEPS);
+        let steps = panels.map(|panel| &panel[start..end]);
+        let mut held = [nothing::<S, V>(simd); P];
+        for (row, place) in rows.chunks(wide.stride).zip(0..end - start) {
             let factors = first_six(&row[column..]);
-            for row in 0..TALL {
-                let factor = simd.splat_f32s(factors[row]);
-                for vector in 0..V {
-                    held[row][vector] =
-                        simd.mul_add_e_f32s(factor, step[vector], held[row][vector]);
-                }
-            }
+            multiply_add(simd, &factors, steps.map(|steps| &steps[place]), &mut held);
         }
-        add_sums::<S, V>(simd, &held, sums);
+        add_sums(simd, &held, sums);
     }
 }
 
@@ -252,6 +268,29 @@ fn spread_through(piece: ThroughPiece<'_>) {
 }
 
 impl ThroughPiece<'_> {
+    /// P tiles side by side, of the rows from `row` on and of [`TALL`] outputs.
+    #[inline(always)]
+    fn tiles<S: Simd, const V: usize, const P: usize>(
+        &mut self,
+        simd: S,
+        row: usize,
+        output: usize,
+    ) {
+        let count = TALL.min(self.to.ncols() - output);
+        let mut sums = [nothing::<S, V>(simd); P];
+        for term in self.terms {
+            let first = self.first_output + output;
+            let weights = [0, 1, 2, 3, 4, 5]
+                .map(|index: usize| term.weights.row(first + index.min(count - 1)));
+            let panel = self.first_panel + row / WIDE;
+            let panels = std::array::from_fn(|index| term.panels.panel(panel + index));
+            accumulate(simd, panels, weights, &mut sums);
+        }
+        for (index, sums) in sums.iter().enumerate() {
+            self.store(row + index * WIDE, output, count, &tile_of::<S, V>(sums));
+        }
+    }
+
     /// Writes a tile, which holds an output a line, to rows of outputs.
     #[inline(always)]
     fn store(&mut self, row: usize, output: usize, count: usize, tile: &[[f32; WIDE]; TALL]) {
@@ -267,21 +306,17 @@ impl ThroughPiece<'_> {
 
 impl Tiled for ThroughPiece<'_> {
     #[inline(always)]
-    fn run<S: Simd, const V: usize>(mut self, simd: S) {
+    fn run<S: Simd, const V: usize, const P: usize>(mut self, simd: S) {
         let (rows, outputs) = (self.to.nrows(), self.to.ncols());
         for block in (0..rows).step_by(BLOCK * WIDE) {
+            let end = rows.min(block + BLOCK * WIDE);
             for output in (0..outputs).step_by(TALL) {
-                let count = TALL.min(outputs - output);
-                for row in (block..rows.min(block + BLOCK * WIDE)).step_by(WIDE) {
-                    let mut sums = nothing::<S, V>(simd);
-                    for term in self.terms {
-                        let first = self.first_output + output;
-                        let weights = [0, 1, 2, 3, 4, 5]
-                            .map(|index: usize| term.weights.row(first + index.min(count - 1)));
-                        let panel = term.panels.panel(self.first_panel + row / WIDE);
-                        accumulate(simd, panel, weights, &mut sums);
+                for row in (block..end).step_by(P * WIDE) {
+                    if row + (P - 1) * WIDE < end {
+                        self.tiles::<S, V, P>(simd, row, output);
+                    } else {
+                        self.tiles::<S, V, 1>(simd, row, output);
                     }
-                    self.store(row, output, count, &tile_of::<S, V>(&sums));
                 }
             }
         }
@@ -315,14 +350,14 @@ struct NarrowPiece<'a> {
 
 impl Tiled for NarrowPiece<'_> {
     #[inline(always)]
-    fn run<S: Simd, const V: usize>(self, simd: S) {
+    fn run<S: Simd, const V: usize, const P: usize>(self, simd: S) {
         for (block, to) in self.to.chunks_mut(TALL * WIDE).enumerate() {
             let count = to.len() / WIDE;
             let weights = [0, 1, 2, 3, 4, 5]
                 .map(|index: usize| self.weights.row(block * TALL + index.min(count - 1)));
-            let mut sums = nothing::<S, V>(simd);
-            accumulate(simd, self.panel, weights, &mut sums);
-            for (to, from) in to.chunks_exact_mut(WIDE).zip(tile_of::<S, V>(&sums)) {
+            let mut sums = [nothing::<S, V>(simd)];
+            accumulate(simd, [self.panel], weights, &mut sums);
+            for (to, from) in to.chunks_exact_mut(WIDE).zip(tile_of::<S, V>(&sums[0])) {
                 for (to, from) in to.iter_mut().zip(from) {
                     *to = self.scale * from;
                 }
@@ -381,9 +416,46 @@ struct BackPiece<'a> {
     terms: &'a [Back<'a>],
 }
 
+impl BackPiece<'_> {
+    /// P tiles side by side: of [`TALL`] rows from `row` on and of the columns from `column` on. Adds
+    /// to what is there if the product has `started`.
+    #[inline(always)]
+    fn tiles<S: Simd, const V: usize, const P: usize>(
+        &mut self,
+        simd: S,
+        (row, column): (usize, usize),
+        left: [&[f32]; TALL],
+        strips: [&[f32]; P],
+        started: bool,
+    ) {
+        let count = TALL.min(self.to.nrows() - row);
+        let columns = self.to.ncols();
+        let width = |index: usize| WIDE.min(columns - column - index * WIDE);
+        let mut sums = [nothing::<S, V>(simd); P];
+        if started {
+            for (index, sums) in sums.iter_mut().enumerate() {
+                let mut tile = [[0.0f32; WIDE]; TALL];
+                for (line, tile) in tile.iter_mut().take(count).enumerate() {
+                    let from = &row_of(&mut self.to, row + line)[column + index * WIDE..];
+                    tile[..width(index)].copy_from_slice(&from[..width(index)]);
+                }
+                *sums = sums_of::<S, V>(simd, &tile);
+            }
+        }
+        accumulate(simd, strips, left, &mut sums);
+        for (index, sums) in sums.iter().enumerate() {
+            let tile = tile_of::<S, V>(sums);
+            for (line, tile) in tile.iter().take(count).enumerate() {
+                let to = &mut row_of(&mut self.to, row + line)[column + index * WIDE..];
+                to[..width(index)].copy_from_slice(&tile[..width(index)]);
+            }
+        }
+    }
+}
+
 impl Tiled for BackPiece<'_> {
     #[inline(always)]
-    fn run<S: Simd, const V: usize>(mut self, simd: S) {
+    fn run<S: Simd, const V: usize, const P: usize>(mut self, simd: S) {
         let (rows, columns) = (self.to.nrows(), self.to.ncols());
         let mut strips = vec![0.0f32; columns.div_ceil(WIDE) * STEPS * WIDE];
         let mut started = false;
@@ -397,22 +469,15 @@ impl Tiled for BackPiece<'_> {
                     let left = [0, 1, 2, 3, 4, 5].map(|index: usize| {
                         &term.left.row(row + index.min(count - 1))[first..first + steps]
                     });
-                    for (index, strip) in strips.chunks_exact(steps * WIDE).enumerate() {
-                        let column = index * WIDE;
-                        let width = WIDE.min(columns - column);
-                        let mut tile = [[0.0f32; WIDE]; TALL];
-                        if started {
-                            for (line, tile) in tile.iter_mut().take(count).enumerate() {
-                                let from = &row_of(&mut self.to, row + line)[column..][..width];
-                                tile[..width].copy_from_slice(from);
+                    for (index, together) in strips.chunks(P * steps * WIDE).enumerate() {
+                        let place = (row, index * P * WIDE);
+                        match strips_in::<P>(together, steps) {
+                            Some(strips) => {
+                                self.tiles::<S, V, P>(simd, place, left, strips, started);
                             }
-                        }
-                        let mut sums = sums_of::<S, V>(simd, &tile);
-                        accumulate(simd, strip, left, &mut sums);
-                        let tile = tile_of::<S, V>(&sums);
-                        for (line, tile) in tile.iter().take(count).enumerate() {
-                            row_of(&mut self.to, row + line)[column..][..width]
-                                .copy_from_slice(&tile[..width]);
+                            None => {
+                                self.tiles::<S, V, 1>(simd, place, left, [together], started);
+                            }
                         }
                     }
                 }
@@ -423,6 +488,13 @@ impl Tiled for BackPiece<'_> {
             self.to.fill(0.0);
         }
     }
+}
+
+/// The P strips of so many steps that `together` is; none where it is one alone.
+#[inline(always)]
+fn strips_in<const P: usize>(together: &[f32], steps: usize) -> Option<[&[f32]; P]> {
+    (together.len() == P * steps * WIDE)
+        .then(|| std::array::from_fn(|index| &together[index * steps * WIDE..][..steps * WIDE]))
 }
 
 /// scale·wideᵀ·narrow [wide's width, narrow's width], row-major: the gradient of an adapter's matrix.
@@ -459,25 +531,43 @@ struct AcrossPiece<'a> {
     scale: f32,
 }
 
+impl AcrossPiece<'_> {
+    /// P tiles side by side: of [`TALL`] rows from `row` on and of the columns from `column` on.
+    #[inline(always)]
+    fn tiles<S: Simd, const V: usize, const P: usize>(
+        &mut self,
+        simd: S,
+        (row, column): (usize, usize),
+        strips: [&[f32]; P],
+    ) {
+        let mut sums = [nothing::<S, V>(simd); P];
+        accumulate_columns(simd, strips, self.wide, self.first + row, &mut sums);
+        for (index, sums) in sums.iter().enumerate() {
+            let column = column + index * WIDE;
+            let width = WIDE.min(self.narrow - column);
+            let lines = self.to[row * self.narrow..].chunks_mut(self.narrow);
+            for (to, tile) in lines.zip(&tile_of::<S, V>(sums)) {
+                for (to, from) in to[column..][..width].iter_mut().zip(tile) {
+                    *to = self.scale * from;
+                }
+            }
+        }
+    }
+}
+
 impl Tiled for AcrossPiece<'_> {
     #[inline(always)]
-    fn run<S: Simd, const V: usize>(self, simd: S) {
+    fn run<S: Simd, const V: usize, const P: usize>(mut self, simd: S) {
         if self.rows == 0 {
             return;
         }
         let count = self.to.len() / self.narrow;
-        for (index, strip) in self.strips.chunks_exact(self.rows * WIDE).enumerate() {
-            let column = index * WIDE;
-            let width = WIDE.min(self.narrow - column);
+        for (index, together) in self.strips.chunks(P * self.rows * WIDE).enumerate() {
             for row in (0..count).step_by(TALL) {
-                let tall = TALL.min(count - row);
-                let mut sums = nothing::<S, V>(simd);
-                accumulate_columns(simd, strip, self.wide, self.first + row, &mut sums);
-                for (line, tile) in tile_of::<S, V>(&sums).iter().take(tall).enumerate() {
-                    let to = &mut self.to[(row + line) * self.narrow + column..][..width];
-                    for (to, from) in to.iter_mut().zip(tile) {
-                        *to = self.scale * from;
-                    }
+                let place = (row, index * P * WIDE);
+                match strips_in::<P>(together, self.rows) {
+                    Some(strips) => self.tiles::<S, V, P>(simd, place, strips),
+                    None => self.tiles::<S, V, 1>(simd, place, [together]),
                 }
             }
         }

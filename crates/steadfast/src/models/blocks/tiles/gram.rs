@@ -3,33 +3,29 @@
 use super::super::buffers::{Buffer, Pool};
 use super::operands::pack_strips;
 use super::{GRAIN, PIECE, Rows, STEPS, Sums, TALL, Tiled, WIDE};
-use super::{add_sums, nothing, row_of, run, tile_of};
+use super::{add_sums, multiply_add, nothing, row_of, run, strips_in, tile_of};
 use faer::MatMut;
 use pulp::Simd;
 use rayon::prelude::*;
 
-/// sums += tallᵀ × panel, both laid out in steps.
+/// sums += tallᵀ × panel for each of P panels, all laid out in steps.
 #[inline(always)]
-fn accumulate_strips<S: Simd, const V: usize>(
+fn accumulate_strips<S: Simd, const V: usize, const P: usize>(
     simd: S,
-    panel: &[f32],
+    panels: [&[f32]; P],
     tall: &[f32],
-    sums: &mut Sums<S, V>,
+    sums: &mut [Sums<S, V>; P],
 ) {
-    let (steps, _) = S::as_simd_f32s(panel).0.as_chunks::<V>();
-    let (tall, _) = tall.as_chunks::<TALL>();
-    for (tall, steps) in tall.chunks(STEPS).zip(steps.chunks(STEPS)) {
-        let mut held = nothing::<S, V>(simd);
-        for (factors, step) in tall.iter().zip(steps) {
-            for row in 0..TALL {
-                let factor = simd.splat_f32s(factors[row]);
-                for vector in 0..V {
-                    held[row][vector] =
-                        simd.mul_add_e_f32s(factor, step[vector], held[row][vector]);
-                }
-            }
+    let panels = panels.map(|panel| S::as_simd_f32s(panel).0.as_chunks::<V>().0);
+    let tall = tall.as_chunks::<TALL>().0;
+    for start in (0..tall.len()).step_by(STEPS) {
+        let end = tall.len().min(start + STEPS);
+        let (tall, steps) = (&tall[start..end], panels.map(|panel| &panel[start..end]));
+        let mut held = [nothing::<S, V>(simd); P];
+        for (place, factors) in tall.iter().enumerate() {
+            multiply_add(simd, factors, steps.map(|steps| &steps[place]), &mut held);
         }
-        add_sums::<S, V>(simd, &held, sums);
+        add_sums(simd, &held, sums);
     }
 }
 
@@ -133,24 +129,79 @@ fn spread_whole(piece: GramPiece<'_>) {
     rayon::join(|| spread_whole(one), || spread_whole(other));
 }
 
-impl Tiled for GramPiece<'_> {
+impl GramPiece<'_> {
+    /// Adds P tiles side by side: of the rows from `row` on and of the columns from `column` on.
     #[inline(always)]
-    fn run<S: Simd, const V: usize>(mut self, simd: S) {
-        let (height, width) = (self.to.nrows(), self.to.ncols());
-        let (talls, wides) = (self.rows * TALL, self.rows * WIDE);
-        for (row, tall) in (0..height).step_by(TALL).zip(self.tall.chunks_exact(talls)) {
-            let count = TALL.min(height - row);
-            for (column, wide) in (0..width).step_by(WIDE).zip(self.wide.chunks_exact(wides)) {
-                let mut sums = nothing::<S, V>(simd);
-                accumulate_strips(simd, wide, tall, &mut sums);
-                let across = WIDE.min(width - column);
-                for (line, tile) in tile_of::<S, V>(&sums).iter().take(count).enumerate() {
-                    let to = &mut row_of(&mut self.to, row + line)[column..][..across];
-                    for (to, more) in to.iter_mut().zip(tile) {
-                        *to += more;
-                    }
+    fn tiles<S: Simd, const V: usize, const P: usize>(
+        &mut self,
+        simd: S,
+        (row, column): (usize, usize),
+        tall: &[f32],
+        wide: [&[f32]; P],
+    ) {
+        let count = TALL.min(self.to.nrows() - row);
+        let mut sums = [nothing::<S, V>(simd); P];
+        accumulate_strips(simd, wide, tall, &mut sums);
+        for (index, sums) in sums.iter().enumerate() {
+            let column = column + index * WIDE;
+            let across = WIDE.min(self.to.ncols() - column);
+            for (line, tile) in tile_of::<S, V>(sums).iter().take(count).enumerate() {
+                let to = &mut row_of(&mut self.to, row + line)[column..][..across];
+                for (to, more) in to.iter_mut().zip(tile) {
+                    *to += more;
                 }
             }
         }
+    }
+}
+
+impl Tiled for GramPiece<'_> {
+    #[inline(always)]
+    fn run<S: Simd, const V: usize, const P: usize>(mut self, simd: S) {
+        let (height, width) = (self.to.nrows(), self.to.ncols());
+        let (talls, wides) = (self.rows * TALL, self.rows * WIDE);
+        let wide = &self.wide[..width.div_ceil(WIDE) * wides];
+        for (row, tall) in (0..height).step_by(TALL).zip(self.tall.chunks_exact(talls)) {
+            for (index, together) in wide.chunks(P * wides).enumerate() {
+                let place = (row, index * P * WIDE);
+                match strips_in::<P>(together, self.rows) {
+                    Some(wide) => self.tiles::<S, V, P>(simd, place, tall, wide),
+                    None => self.tiles::<S, V, 1>(simd, place, tall, [together]),
+                }
+            }
+        }
+    }
+}
+
+#[cfg(all(test, target_arch = "x86_64"))]
+pub(super) mod tests {
+    use super::super::super::product::whole_mut;
+    use super::super::Dispatch;
+    use super::*;
+    use pulp::WithSimd;
+    use pulp::x86::{V3, V4};
+
+    pub(in super::super) fn vectors_of_either_width_make_the_same_bits(
+        v3: V3,
+        v4: V4,
+        x: &[f32],
+        width: usize,
+    ) {
+        let pool = Pool::default();
+        let rows = x.len() / width;
+        let x = Rows::of(x, width);
+        let wide = strips_of::<WIDE>(&pool, x, rows);
+        let tall = strips_of::<TALL>(&pool, x, rows);
+        let mut found = [(); 2].map(|()| vec![1.0; width * width]);
+        let [one, other] = found.each_mut().map(|to| GramPiece {
+            to: whole_mut(to, width, width),
+            tall: &tall,
+            wide: &wide,
+            rows,
+        });
+        v3.vectorize(|| Dispatch(one).with_simd(v3));
+        v4.vectorize(|| Dispatch(other).with_simd(v4));
+        let bits = found.map(|found| found.into_iter().map(f32::to_bits).collect::<Vec<_>>());
+        assert_eq!(bits[0], bits[1]);
     }
 }

@@ -161,3 +161,62 @@ fn pieces_on_all_threads_make_the_product_of_one() {
         }
     }
 }
+
+/// A machine with AVX-512 runs the tiles two by two, and others one by one.
+#[cfg(target_arch = "x86_64")]
+#[test]
+fn vectors_of_either_width_make_the_same_bits() {
+    let (Some(v3), Some(v4)) = (pulp::x86::V3::try_new(), pulp::x86::V4::try_new()) else {
+        return;
+    };
+    let pool = Pool::default();
+    // An odd number of panels, and ends that fill none.
+    let (rows, outputs, depth) = (71, 45, 300);
+    let (x, w) = (wave(rows * depth, 0.0), wave(outputs * depth, 1.0));
+    let gradient = wave(rows * outputs, 2.0);
+    let panels = Panels::pack(&pool, &x, depth);
+    macro_rules! same {
+        ($height:expr, $width:expr, |$to:ident| $piece:expr) => {{
+            let mut found = [(); 2].map(|()| wave($height * $width, 4.0));
+            let [one, other] = &mut found;
+            let $to = &mut one[..];
+            v3.vectorize(|| Dispatch($piece).with_simd(v3));
+            let $to = &mut other[..];
+            v4.vectorize(|| Dispatch($piece).with_simd(v4));
+            let bits = found.map(|found| found.into_iter().map(f32::to_bits).collect::<Vec<_>>());
+            assert_eq!(bits[0], bits[1]);
+        }};
+    }
+    let through = [Through {
+        panels: &panels,
+        weights: Rows::of(&w, depth),
+    }];
+    same!(rows, outputs, |to| ThroughPiece {
+        to: block_mut(to, rows, outputs, 0, outputs),
+        first_panel: 0,
+        first_output: 0,
+        adding: true,
+        terms: &through,
+    });
+    let back = [Back {
+        left: Rows::of(&gradient, outputs),
+        right: Rows::of(&w, depth),
+    }];
+    same!(rows, depth, |to| BackPiece {
+        to: block_mut(to, rows, depth, 0, depth),
+        terms: &back,
+    });
+    let narrow = Rows::of(&gradient, outputs);
+    let mut strips = vec![0.0; outputs.div_ceil(WIDE) * rows * WIDE];
+    pack_strips::<WIDE>(&mut strips, narrow, 0, rows);
+    same!(depth, outputs, |to| AcrossPiece {
+        to,
+        wide: Rows::of(&x, depth),
+        first: 0,
+        strips: &strips,
+        rows,
+        narrow: outputs,
+        scale: 0.5,
+    });
+    gram::tests::vectors_of_either_width_make_the_same_bits(v3, v4, &x, depth);
+}
