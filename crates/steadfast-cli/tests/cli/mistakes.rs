@@ -58,6 +58,7 @@ mistake!(recipe_many, "r.toml" => "name = \"a/b\"\nseeds = [1, 1]\n[retain]\npro
 mistake!(recipe_finalists, "r.toml" => format!("name = \"x\"\nkeep = \"scores\"\n[budget]\nsafety = 1\ndomain_leakage = -1\n[finalists]\nseeds = [2, 2]\ncomparators = [\"lorra\", \"lora\", \"lora\"]\n{}", ARM.replace("name = \"x\"\n", "")); "study", "r.toml");
 mistake!(recipe_finalists_without_an_axis, "r.toml" => "name = \"x\"\n[[arms]]\nmethod = \"lora\"\nrole = \"yardstick\"\n[[arms]]\nmethod = \"null-space\"\nrole = \"candidate\"\n[finalists]\nseeds = [0]\n[[finalists.suites]]\nname = \"booking\"\n"; "study", "r.toml", "--quiet");
 mistake!(frontier_of_something_else, "f.json" => "{\n\"schema\": 1}"; "frontier", "f.json");
+mistake!(frontier_of_another_version, "f.json" => "{\n\"schema\": \"steadfast.frontier/2\"}"; "frontier", "f.json");
 mistake!(frontier_as_two_forms, "f.json" => "{}"; "frontier", "f.json", "--markdown", "--json");
 mistake!(recipe_keeps_nothing, "r.toml" => ARM; "study", "r.toml", "--kept");
 mistake!(recipe_without_finalists, "r.toml" => ARM; "study", "r.toml", "--finalists");

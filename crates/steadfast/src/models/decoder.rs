@@ -13,7 +13,7 @@ use super::blocks::cache::LayerCache;
 use super::blocks::frozen::Frozen;
 use super::blocks::head::Head;
 use super::blocks::layer::{Context, KeptLayer, Layer, Pass};
-use super::blocks::linear::BorrowedAdapter;
+use super::blocks::linear::{BorrowedAdapter, Wholes};
 use super::blocks::norm::Norm;
 use super::blocks::rotary::Rotary;
 use super::config::ModelConfig;
@@ -171,7 +171,7 @@ impl Decoder {
 
     /// Whether each module of the adapter is a linear layer of this network, of the shape it changes.
     pub fn check_adapter(&self, adapter: &Adapter) -> Result<()> {
-        BorrowedAdapter::new(Some(adapter), &self.shapes, false).map(drop)
+        BorrowedAdapter::new(Some(adapter), &self.shapes, Wholes::Beside).map(drop)
     }
 
     /// Where the weights are.
@@ -223,12 +223,11 @@ impl Decoder {
             )));
         }
         let positions = positions(self.context, lengths, &offsets)?;
-        let whole_sequences = matches!(caches, Caches::Fresh { .. });
-        let adapter = BorrowedAdapter::new(adapter, &self.shapes, whole_sequences)?;
-        let beginning = match caches {
-            Caches::Fresh { beginning } => beginning,
-            Caches::Read(_) | Caches::Extend(_) => Beginning::default(),
+        let (beginning, wholes) = match caches {
+            Caches::Fresh { beginning } => (beginning, Wholes::Added),
+            Caches::Read(_) | Caches::Extend(_) => (Beginning::default(), Wholes::Beside),
         };
+        let adapter = BorrowedAdapter::new(adapter, &self.shapes, wholes)?;
         let pass = self.pass(&positions, lengths, beginning, &adapter);
         let mut states = self.embed(tokens)?;
         for (index, layer) in self.layers.iter().enumerate() {
@@ -364,7 +363,7 @@ impl Decoder {
     ) -> Result<AdapterGradients> {
         let offsets = offsets(kept.lengths.len(), kept.beginning);
         let positions = positions(self.context, &kept.lengths, &offsets)?;
-        let adapter = BorrowedAdapter::new(Some(adapter), &self.shapes, true)?;
+        let adapter = BorrowedAdapter::new(Some(adapter), &self.shapes, Wholes::Added)?;
         let pass = self.pass(&positions, &kept.lengths, kept.beginning, &adapter);
         let gradient = self.rows_of(gradient)?;
         if gradient.len() != kept.last.len() {

@@ -203,8 +203,8 @@ impl Need {
             floats: 4 * linear,
             stored: stored + 4 * made,
             layer: 4 * rows * (keeps - hidden),
-            // Every layer keeps its input. Values, gradients (twice), both moments of the optimiser,
-            // before and after a step, and the copy that a checkpoint holds.
+            // Every layer keeps its input. Values before and after a step, gradients (twice), both moments of
+            // the optimiser, the copy that a checkpoint holds, and one to spare.
             rest: PROCESS
                 + 4 * (tables + 10 * adapter)
                 + 4 * rows * (layers * hidden + uses)

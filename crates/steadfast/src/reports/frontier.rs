@@ -247,17 +247,33 @@ impl Frontier {
     /// # Errors
     /// It cannot be read, or is of another form.
     pub fn read(path: &Path) -> Result<Self> {
+        const HINT: &str = "a study whose recipe has [finalists] writes frontier.json into its run folder; where \
+            that one is damaged, remove the folder and start the study again: what was measured is kept";
         let text =
             std::fs::read_to_string(path).map_err(|cause| Error::file("read", path, cause))?;
-        serde_json::from_str(&text).map_err(|cause| {
+        let other = |cause: serde_json::Error| {
             Error::user("this is no frontier of a study")
                 .at(path)
                 .line(cause.line())
                 .because(cause)
-                .hint(
-                    "a study whose recipe has [finalists] writes frontier.json into its run folder; where \
-                     that one is damaged, remove the folder and start the study again: what was measured is kept",
-                )
-        })
+                .hint(HINT)
+        };
+        // First of all, since another version may lack or have any other field.
+        let Head { schema } = serde_json::from_str(&text).map_err(other)?;
+        if schema != SCHEMA {
+            return Err(
+                Error::user(format!("this is no frontier of the form \"{SCHEMA}\""))
+                    .at(path)
+                    .field("schema")
+                    .hint(HINT),
+            );
+        }
+        serde_json::from_str(&text).map_err(other)
     }
+}
+
+/// What all versions of the file have.
+#[derive(Deserialize)]
+struct Head {
+    schema: String,
 }

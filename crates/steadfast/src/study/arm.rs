@@ -22,8 +22,8 @@ use crate::{Error, Result, usage};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
-/// Part of what training is known by: a change of what it ends with makes what was trained before
-/// unreachable.
+/// Part of what training is known by: a change of what it ends with, beyond rounding, makes what was
+/// trained before unreachable.
 const TRAINING: &str = "steadfast.training/3";
 
 /// The same of arms with retained replies in the loss.
@@ -122,8 +122,7 @@ pub fn load(arm: &ArmSettings, retain: &RetainSettings) -> Load {
         anchored,
         batch_tokens: arm.hyperparameters.batch_tokens,
         rank: arm.hyperparameters.rank,
-        moments: usize::from(arm.method.retains())
-            + usize::from(needs_task(arm) || keeps_moments(arm)),
+        moments: usize::from(arm.method.retains()) + usize::from(holds_more_moments(arm)),
     }
 }
 
@@ -335,11 +334,12 @@ fn needs_task(arm: &ArmSettings) -> bool {
         .is_some_and(|own| own.subspace == Subspace::Contrastive)
 }
 
-/// Whether A trains under the penalty: C_retain then stays, beside the sums that it is made of at first.
-fn keeps_moments(arm: &ArmSettings) -> bool {
+/// Whether moments are held beside those of the retained text: the task's, or C_retain itself, which stays
+/// beside the sums that it is made of where A trains under the penalty.
+fn holds_more_moments(arm: &ArmSettings) -> bool {
     let own = &arm.hyperparameters.null_space;
     own.as_ref()
-        .is_some_and(|own| matches!(own.subspace, Subspace::Free | Subspace::LowRetain))
+        .is_some_and(|own| own.subspace != Subspace::Random)
 }
 
 fn retained_moments(work: &Work<'_>) -> Result<Moments> {

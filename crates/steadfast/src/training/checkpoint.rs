@@ -12,7 +12,7 @@ use crate::methods::Parameters;
 use crate::models::blocks::buffers::Floats;
 use crate::runs::atomic;
 use crate::{Error, Result};
-use candle_core::Device;
+use candle_core::{DType, Device};
 use safetensors::Dtype;
 use safetensors::tensor::TensorView;
 use serde::{Deserialize, Serialize};
@@ -229,7 +229,7 @@ impl Checkpoint {
         }
         let mut take = |group: &str| groups.remove(group).unwrap_or_default();
         let parameters = take("parameter");
-        let moments = moments(take("first"), take("second"))?;
+        let moments = moments(&parameters, take("first"), take("second"))?;
         let best = Some(take("best")).filter(|best| !best.is_empty());
         Ok(Some(Self {
             optimizer: AdamW::restore(state.weight_decay, state.progress.step as u64, moments),
@@ -245,21 +245,32 @@ fn unwritten(cause: safetensors::SafeTensorError) -> Error {
 }
 
 /// The moments of each parameter, from their tensors.
-fn moments(first: Parameters, mut second: Parameters) -> Result<BTreeMap<String, Moments>> {
-    first
-        .into_iter()
-        .map(|(name, first)| {
-            let second = second
-                .remove(&name)
-                .ok_or_else(|| Error::user(format!("{name} has one moment and no other")))?;
-            let moments = Moments {
-                shape: first.dims().to_vec(),
-                first: Floats::of(&first)?.to_vec(),
-                second: Floats::of(&second)?.to_vec(),
-            };
-            Ok((name, moments))
-        })
-        .collect()
+fn moments(
+    parameters: &Parameters,
+    mut first: Parameters,
+    mut second: Parameters,
+) -> Result<BTreeMap<String, Moments>> {
+    let mut moments = BTreeMap::new();
+    for (name, parameter) in parameters {
+        let take = |tensors: &mut Parameters| -> Result<Vec<f32>> {
+            let tensor = tensors
+                .remove(name)
+                .filter(|tensor| tensor.dims() == parameter.dims())
+                .filter(|tensor| tensor.dtype() == DType::F32)
+                .ok_or_else(|| Error::user(format!("{name} lacks a moment of its own shape")))?;
+            Ok(Floats::of(&tensor)?.to_vec())
+        };
+        let own = Moments {
+            shape: parameter.dims().to_vec(),
+            first: take(&mut first)?,
+            second: take(&mut second)?,
+        };
+        moments.insert(name.clone(), own);
+    }
+    match first.keys().chain(second.keys()).next() {
+        Some(name) => Err(Error::user(format!("{name} has a moment and no value"))),
+        None => Ok(moments),
+    }
 }
 
 /// Steps of the checkpoints in `folder`, in order.

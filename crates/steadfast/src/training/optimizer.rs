@@ -25,8 +25,8 @@ pub struct AdamW {
     moments: BTreeMap<String, Moments>,
 }
 
-/// Running means of one parameter's gradient and of its square. They change in place: for `full` they
-/// are as large as the model, twice.
+/// Running means of one parameter's gradient and of its square. They change in place: for `full` each is
+/// as large as the model's linear layers.
 #[derive(Clone, Debug)]
 pub struct Moments {
     /// The parameter's.

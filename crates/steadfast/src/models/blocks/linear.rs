@@ -41,8 +41,19 @@ pub struct LinearGroup {
 /// An adapter's tensors, borrowed for the length of one pass.
 pub struct BorrowedAdapter<'a> {
     modules: BTreeMap<&'a str, BorrowedLowRank<'a>>,
-    /// Changes of whole weights are added to them before the products.
-    added: bool,
+    wholes: Wholes,
+}
+
+/// What is done with changes of whole weights. The kind of a pass decides, never its rows: what a
+/// sequence gives does not depend on what else is read with it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wholes {
+    /// They are added to the weights before the products, anew in each pass: cheap beside the products
+    /// of the many rows of whole sequences.
+    Added,
+    /// They have products of their own, for passes that go on from a cache: a row at a time these take
+    /// as long as it takes to read the weights.
+    Beside,
 }
 
 struct BorrowedLowRank<'a> {
@@ -57,14 +68,10 @@ struct BorrowedLowRank<'a> {
 
 impl<'a> BorrowedAdapter<'a> {
     /// Borrows the adapter after checking it against the layers, given as path → (outputs, inputs).
-    ///
-    /// With `added` a change of a whole weight is added to it before the product, anew in each pass: cheap
-    /// beside the product of the many rows of whole sequences. Without, it has a product of its own, for
-    /// passes of a few rows, which take as long as it takes to read the weights.
     pub fn new(
         adapter: Option<&'a Adapter>,
         shapes: &BTreeMap<String, (usize, usize)>,
-        added: bool,
+        wholes: Wholes,
     ) -> Result<Self> {
         let plain =
             |adapter: &Adapter| adapter.magnitudes.is_empty() && adapter.replaced.is_empty();
@@ -93,13 +100,17 @@ impl<'a> BorrowedAdapter<'a> {
             };
             modules.insert(path.as_str(), borrowed);
         }
-        Ok(Self { modules, added })
+        Ok(Self { modules, wholes })
     }
 
-    /// What a product does for the layer besides its weight's.
+    fn adds(&self, module: &BorrowedLowRank<'_>) -> bool {
+        module.whole && self.wholes == Wholes::Added
+    }
+
+    /// What has products of its own in a layer.
     fn beside(&self, part: &Part) -> Option<&BorrowedLowRank<'a>> {
         let module = self.modules.get(part.path.as_str())?;
-        (!(module.whole && self.added)).then_some(module)
+        (!self.adds(module)).then_some(module)
     }
 
     /// Whether any layer whose path begins so has a tensor that moves.
@@ -126,7 +137,7 @@ impl LinearGroup {
         let weight = self.weight.lend(pool)?;
         let change = |part: &Part| {
             let module = adapter.modules.get(part.path.as_str())?;
-            (module.whole && adapter.added).then_some(&*module.b)
+            adapter.adds(module).then_some(&*module.b)
         };
         if self.parts.iter().all(|part| change(part).is_none()) {
             return Ok(weight);
@@ -253,6 +264,12 @@ impl LinearGroup {
             let (rank, scale) = (module.rank, module.scale);
             let of_part = gradient_y.columns(part.start, part.outputs);
             if module.whole {
+                if !adapter.adds(module) {
+                    return Err(Error::bug(format!(
+                        "{} has a product of its own, and no backward",
+                        part.path
+                    )));
+                }
                 if module.train_b {
                     let gradient_b = across(of_part, Rows::of(x, self.inputs), rows, 1.0);
                     gradients.insert(

@@ -10,7 +10,7 @@
 //! is one register, and tiles go in pairs that share the rows' numbers.
 //!
 //! Each output is summed in a fixed order, however the work is cut: one thread and many give the
-//! same bits, and so do vectors of any width. Sums of [`STEPS`] products are added to the total one by one, which keeps the rounding
+//! same bits, and so do AVX2 and AVX-512. Sums of [`STEPS`] products are added to the total one by one, which keeps the rounding
 //! of long sums (the vocabulary is one) small.
 
 use super::buffers::Pool;
@@ -27,7 +27,7 @@ pub use operands::{Panels, Rows};
 
 /// Width of a panel: two AVX2 registers, or one of AVX-512.
 const WIDE: usize = 16;
-/// Rows of a tile; with two registers each they leave four for the operands.
+/// Rows of a tile; with two registers each they leave four of AVX2's for the operands.
 const TALL: usize = 6;
 /// Pieces begin at multiples of this, which both sides of a tile divide.
 const GRAIN: usize = 48;
@@ -45,8 +45,8 @@ const STEPS: usize = 256;
 /// The sums of a tile as they lie in registers: V vectors for each of [`TALL`] rows.
 type Sums<S, const V: usize> = [[<S as Simd>::f32s; V]; TALL];
 
-/// Runs a piece of work with the vectors of this machine. A panel step is V of them, and P panels are
-/// read together where there are as many.
+/// Runs a piece of work with the vectors of this machine. A panel step is V of them, and P panels, one
+/// or two, are read together where there are as many.
 trait Tiled {
     fn run<S: Simd, const V: usize, const P: usize>(self, simd: S);
 }
@@ -493,6 +493,7 @@ impl Tiled for BackPiece<'_> {
 /// The P strips of so many steps that `together` is; none where it is one alone.
 #[inline(always)]
 fn strips_in<const P: usize>(together: &[f32], steps: usize) -> Option<[&[f32]; P]> {
+    const { assert!(P <= 2, "what is left of more would not be one") };
     (together.len() == P * steps * WIDE)
         .then(|| std::array::from_fn(|index| &together[index * steps * WIDE..][..steps * WIDE]))
 }

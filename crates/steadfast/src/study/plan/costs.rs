@@ -2,6 +2,9 @@
 
 use super::{ArmPlan, BasePlan, MeasuringPlan, RepliesPlan};
 use crate::evaluation::items::{Item, Suite, Task};
+use crate::models::blocks::buffers::Pool;
+use crate::models::blocks::product::whole_mut;
+use crate::models::blocks::tiles::{Panels, Rows, Through, through};
 use crate::models::config::ModelConfig;
 use crate::models::memory::Sizes;
 use crate::models::resolve::Located;
@@ -12,7 +15,6 @@ use crate::study::{
     replies::{self, Prompt},
 };
 use crate::{Error, Result};
-use candle_core::{DType, Device, Tensor};
 use std::time::Instant;
 
 /// Share of a product's rate that training and reading reach (docs/performance.md: 199 to 234 tokens a
@@ -91,7 +93,7 @@ impl<'a> Costs<'a> {
             config,
             file_bytes: weights::file_bytes(&located.path)?,
             data_tokens: data_tokens(settings)?,
-            rate: product_rate()?,
+            rate: product_rate(),
         })
     }
 
@@ -197,9 +199,15 @@ impl<'a> Costs<'a> {
             }
             Length::Epochs(epochs) => (None, epochs * self.data_tokens),
         };
-        // Forth, and back to the inputs; the change's own forward and its two gradients.
+        // Forth, and back to the inputs; the change's own forward and its two gradients, or, of whole
+        // weights, to which it is added, the gradient alone.
+        let own_products = if one.method.moves_whole_weights() {
+            1.0
+        } else {
+            3.0
+        };
         let mut cost = 2.0 * (sizes.linear as f64 + LEARNT * sizes.head as f64)
-            + 3.0 * self.change(one) as f64;
+            + own_products * self.change(one) as f64;
         cost *= 1.0 + own.anchor.share;
         let load = arm::load(one, &self.settings.retain).bytes(&self.config, self.file_bytes);
         ArmPlan {
@@ -211,7 +219,7 @@ impl<'a> Costs<'a> {
             tokens: tokens as u64,
             seconds: tokens * cost / (self.rate * READING),
             memory_bytes: if one.method.moves_whole_weights() {
-                // Values, gradients, and both moments of the optimiser, before and after a step.
+                // Values and gradients, before and after a step, and both moments of the optimiser.
                 load + 4 * 6 * sizes.linear
             } else {
                 load
@@ -292,19 +300,25 @@ fn texts(item: &Item) -> (usize, bool) {
 
 /// Multiply-adds a second of one product of the shape that training spends most of its time in.
 ///
-/// # Errors
-/// Never on a CPU.
-pub fn product_rate() -> Result<f64> {
+pub fn product_rate() -> f64 {
     const ROWS: usize = 512;
     const IN: usize = 576;
     const OUT: usize = 1536;
     const TIMES: usize = 20;
-    let left = Tensor::ones((ROWS, IN), DType::F32, &Device::Cpu)?;
-    let right = Tensor::ones((IN, OUT), DType::F32, &Device::Cpu)?;
-    left.matmul(&right)?;
+    let (x, weights) = (vec![1.0; ROWS * IN], vec![1.0; OUT * IN]);
+    let mut y = vec![0.0; ROWS * OUT];
+    let pool = Pool::default();
+    let mut product = || {
+        let term = Through {
+            panels: &Panels::pack(&pool, &x, IN),
+            weights: Rows::of(&weights, IN),
+        };
+        through(whole_mut(&mut y, ROWS, OUT), false, &[term]);
+    };
+    product();
     let started = Instant::now();
     for _ in 0..TIMES {
-        left.matmul(&right)?;
+        product();
     }
-    Ok((ROWS * IN * OUT * TIMES) as f64 / started.elapsed().as_secs_f64())
+    (ROWS * IN * OUT * TIMES) as f64 / started.elapsed().as_secs_f64()
 }

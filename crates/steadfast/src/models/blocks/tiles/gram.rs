@@ -37,8 +37,7 @@ pub fn add_gram(mut to: MatMut<'_, f32>, pool: &Pool, x: &[f32]) {
     for x in x.chunks(width * 4 * STEPS) {
         let rows = x.len() / width;
         let x = Rows::of(x, width);
-        let wide = strips_of::<WIDE>(pool, x, rows);
-        let tall = strips_of::<TALL>(pool, x, rows);
+        let (wide, tall) = sides(pool, x, rows);
         spread_gram(GramPiece {
             to: to.as_mut(),
             tall: &tall,
@@ -46,6 +45,14 @@ pub fn add_gram(mut to: MatMut<'_, f32>, pool: &Pool, x: &[f32]) {
             rows,
         });
     }
+}
+
+/// The columns of x as both sides of a tile.
+pub(super) fn sides(pool: &Pool, x: Rows<'_>, rows: usize) -> (Buffer, Buffer) {
+    (
+        strips_of::<WIDE>(pool, x, rows),
+        strips_of::<TALL>(pool, x, rows),
+    )
 }
 
 /// All columns of x as strips, [columns / N, rows, N].
@@ -61,13 +68,13 @@ fn strips_of<const N: usize>(pool: &Pool, x: Rows<'_>, rows: usize) -> Buffer {
     strips
 }
 
-struct GramPiece<'a> {
-    to: MatMut<'a, f32>,
+pub(super) struct GramPiece<'a> {
+    pub(super) to: MatMut<'a, f32>,
     /// Strips of the columns that are the piece's rows.
-    tall: &'a [f32],
+    pub(super) tall: &'a [f32],
     /// Strips of the columns that are the piece's columns.
-    wide: &'a [f32],
-    rows: usize,
+    pub(super) wide: &'a [f32],
+    pub(super) rows: usize,
 }
 
 /// The lower triangle of a piece on the diagonal.
@@ -170,38 +177,5 @@ impl Tiled for GramPiece<'_> {
                 }
             }
         }
-    }
-}
-
-#[cfg(all(test, target_arch = "x86_64"))]
-pub(super) mod tests {
-    use super::super::super::product::whole_mut;
-    use super::super::Dispatch;
-    use super::*;
-    use pulp::WithSimd;
-    use pulp::x86::{V3, V4};
-
-    pub(in super::super) fn vectors_of_either_width_make_the_same_bits(
-        v3: V3,
-        v4: V4,
-        x: &[f32],
-        width: usize,
-    ) {
-        let pool = Pool::default();
-        let rows = x.len() / width;
-        let x = Rows::of(x, width);
-        let wide = strips_of::<WIDE>(&pool, x, rows);
-        let tall = strips_of::<TALL>(&pool, x, rows);
-        let mut found = [(); 2].map(|()| vec![1.0; width * width]);
-        let [one, other] = found.each_mut().map(|to| GramPiece {
-            to: whole_mut(to, width, width),
-            tall: &tall,
-            wide: &wide,
-            rows,
-        });
-        v3.vectorize(|| Dispatch(one).with_simd(v3));
-        v4.vectorize(|| Dispatch(other).with_simd(v4));
-        let bits = found.map(|found| found.into_iter().map(f32::to_bits).collect::<Vec<_>>());
-        assert_eq!(bits[0], bits[1]);
     }
 }
