@@ -12,6 +12,7 @@ use steadfast::conversations::packing::{Packed, Target};
 use steadfast::conversations::tokens::Example;
 use steadfast::events::{Event, Silent};
 use steadfast::methods::Method;
+use steadfast::methods::full::full;
 use steadfast::methods::lora::lora;
 use steadfast::methods::moments::{FirstTokens, Moments};
 use steadfast::methods::null_space::null_space;
@@ -113,6 +114,7 @@ fn trained(model: &LanguageModel, work: &Training) -> Outcome<Value> {
     let mut anchors = Anchors::default();
     let mut method: Box<dyn Method> = match name {
         MethodName::Lora => Box::new(lora(&model.decoder, &settings, 0)?),
+        MethodName::Full => Box::new(full(&model.decoder, &settings, 0)?),
         MethodName::NullSpace => {
             let own = NullSpaceSettings::default();
             let whole: Vec<Vec<u32>> = work
