@@ -299,7 +299,6 @@ fn texts(item: &Item) -> (usize, bool) {
 }
 
 /// Multiply-adds a second of one product of the shape that training spends most of its time in.
-///
 pub fn product_rate() -> f64 {
     const ROWS: usize = 512;
     const IN: usize = 576;
