@@ -10,8 +10,8 @@
 //! is one register, and tiles go in pairs that share the rows' numbers.
 //!
 //! Each output is summed in a fixed order, however the work is cut: one thread and many give the
-//! same bits, and so do AVX2 and AVX-512. Sums of [`STEPS`] products are added to the total one by one, which keeps the rounding
-//! of long sums (the vocabulary is one) small.
+//! same bits, and so do AVX2 and AVX-512. Sums of [`STEPS`] products are added to the total one by
+//! one, which keeps the rounding of long sums (the vocabulary is one) small.
 
 use super::buffers::Pool;
 use faer::MatMut;
@@ -151,8 +151,8 @@ fn accumulate_columns<S: Simd, const V: usize, const P: usize>(
 ) {
     let panels = panels.map(|panel| S::as_simd_f32s(panel).0.as_chunks::<V>().0);
     let depth = panels[0].len();
-    for (index, rows) in wide.data.chunks(wide.stride * STEPS).enumerate() {
-        let start = (index * STEPS).min(depth);
+    let starts = (0..depth).step_by(STEPS);
+    for (start, rows) in starts.zip(wide.data.chunks(wide.stride * STEPS)) {
         let end = depth.min(start + STEPS);
         let steps = panels.map(|panel| &panel[start..end]);
         let mut held = [nothing::<S, V>(simd); P];
@@ -199,6 +199,25 @@ fn row_of<'a>(to: &'a mut MatMut<'_, f32>, index: usize) -> &'a mut [f32] {
         Some(row) => row.as_slice_mut(),
         // Outputs come from `product::block_mut`, which makes no others.
         None => &mut [],
+    }
+}
+
+/// Puts a tile's numbers where they belong in `to`, rows from `row` and columns from `column` on, each
+/// as `put` says; what stands over the edge is left out.
+#[inline(always)]
+fn store<S: Simd, const V: usize>(
+    to: &mut MatMut<'_, f32>,
+    (row, column): (usize, usize),
+    sums: &Sums<S, V>,
+    put: impl Fn(&mut f32, f32),
+) {
+    let height = TALL.min(to.nrows() - row);
+    let width = WIDE.min(to.ncols() - column);
+    for (line, tile) in tile_of::<S, V>(sums).iter().take(height).enumerate() {
+        let to = &mut row_of(to, row + line)[column..][..width];
+        for (to, found) in to.iter_mut().zip(tile) {
+            put(to, *found);
+        }
     }
 }
 
@@ -287,13 +306,19 @@ impl ThroughPiece<'_> {
             accumulate(simd, panels, weights, &mut sums);
         }
         for (index, sums) in sums.iter().enumerate() {
-            self.store(row + index * WIDE, output, count, &tile_of::<S, V>(sums));
+            self.store_transposed(row + index * WIDE, output, count, &tile_of::<S, V>(sums));
         }
     }
 
-    /// Writes a tile, which holds an output a line, to rows of outputs.
+    /// Writes a tile, which holds an output a line, to rows that hold an output a column.
     #[inline(always)]
-    fn store(&mut self, row: usize, output: usize, count: usize, tile: &[[f32; WIDE]; TALL]) {
+    fn store_transposed(
+        &mut self,
+        row: usize,
+        output: usize,
+        count: usize,
+        tile: &[[f32; WIDE]; TALL],
+    ) {
         for lane in 0..WIDE.min(self.to.nrows() - row) {
             let to = &mut row_of(&mut self.to, row + lane)[output..][..count];
             for (to, line) in to.iter_mut().zip(tile) {
@@ -444,11 +469,8 @@ impl BackPiece<'_> {
         }
         accumulate(simd, strips, left, &mut sums);
         for (index, sums) in sums.iter().enumerate() {
-            let tile = tile_of::<S, V>(sums);
-            for (line, tile) in tile.iter().take(count).enumerate() {
-                let to = &mut row_of(&mut self.to, row + line)[column + index * WIDE..];
-                to[..width(index)].copy_from_slice(&tile[..width(index)]);
-            }
+            let place = (row, column + index * WIDE);
+            store::<S, V>(&mut self.to, place, sums, |to, found| *to = found);
         }
     }
 }
@@ -509,13 +531,13 @@ pub fn across(wide: Rows<'_>, narrow: Rows<'_>, rows: usize, scale: f32) -> Vec<
     to.par_chunks_mut((GRAIN * narrow.width).max(1))
         .enumerate()
         .for_each(|(index, to)| {
+            let lines = to.len() / narrow.width;
             run(AcrossPiece {
-                to,
+                to: MatMut::from_row_major_slice_mut(to, lines, narrow.width),
                 wide,
                 first: index * GRAIN,
                 strips: &strips,
                 rows,
-                narrow: narrow.width,
                 scale,
             });
         });
@@ -523,12 +545,11 @@ pub fn across(wide: Rows<'_>, narrow: Rows<'_>, rows: usize, scale: f32) -> Vec<
 }
 
 struct AcrossPiece<'a> {
-    to: &'a mut [f32],
+    to: MatMut<'a, f32>,
     wide: Rows<'a>,
     first: usize,
     strips: &'a [f32],
     rows: usize,
-    narrow: usize,
     scale: f32,
 }
 
@@ -544,14 +565,9 @@ impl AcrossPiece<'_> {
         let mut sums = [nothing::<S, V>(simd); P];
         accumulate_columns(simd, strips, self.wide, self.first + row, &mut sums);
         for (index, sums) in sums.iter().enumerate() {
-            let column = column + index * WIDE;
-            let width = WIDE.min(self.narrow - column);
-            let lines = self.to[row * self.narrow..].chunks_mut(self.narrow);
-            for (to, tile) in lines.zip(&tile_of::<S, V>(sums)) {
-                for (to, from) in to[column..][..width].iter_mut().zip(tile) {
-                    *to = self.scale * from;
-                }
-            }
+            let place = (row, column + index * WIDE);
+            let scale = self.scale;
+            store::<S, V>(&mut self.to, place, sums, |to, found| *to = scale * found);
         }
     }
 }
@@ -562,7 +578,7 @@ impl Tiled for AcrossPiece<'_> {
         if self.rows == 0 {
             return;
         }
-        let count = self.to.len() / self.narrow;
+        let count = self.to.nrows();
         for (index, together) in self.strips.chunks(P * self.rows * WIDE).enumerate() {
             for row in (0..count).step_by(TALL) {
                 let place = (row, index * P * WIDE);

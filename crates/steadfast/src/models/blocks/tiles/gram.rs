@@ -3,7 +3,7 @@
 use super::super::buffers::{Buffer, Pool};
 use super::operands::pack_strips;
 use super::{GRAIN, PIECE, Rows, STEPS, Sums, TALL, Tiled, WIDE};
-use super::{add_sums, multiply_add, nothing, row_of, run, strips_in, tile_of};
+use super::{add_sums, multiply_add, nothing, run, store, strips_in};
 use faer::MatMut;
 use pulp::Simd;
 use rayon::prelude::*;
@@ -146,18 +146,11 @@ impl GramPiece<'_> {
         tall: &[f32],
         wide: [&[f32]; P],
     ) {
-        let count = TALL.min(self.to.nrows() - row);
         let mut sums = [nothing::<S, V>(simd); P];
         accumulate_strips(simd, wide, tall, &mut sums);
         for (index, sums) in sums.iter().enumerate() {
-            let column = column + index * WIDE;
-            let across = WIDE.min(self.to.ncols() - column);
-            for (line, tile) in tile_of::<S, V>(sums).iter().take(count).enumerate() {
-                let to = &mut row_of(&mut self.to, row + line)[column..][..across];
-                for (to, more) in to.iter_mut().zip(tile) {
-                    *to += more;
-                }
-            }
+            let place = (row, column + index * WIDE);
+            store::<S, V>(&mut self.to, place, sums, |to, more| *to += more);
         }
     }
 }

@@ -218,12 +218,11 @@ fn vectors_of_either_width_make_the_same_bits() {
     let mut strips = vec![0.0; outputs.div_ceil(WIDE) * rows * WIDE];
     pack_strips::<WIDE>(&mut strips, Rows::of(&gradient, outputs), 0, rows);
     same!(depth, outputs, |to| AcrossPiece {
-        to,
+        to: block_mut(to, depth, outputs, 0, outputs),
         wide: Rows::of(&x, depth),
         first: 0,
         strips: &strips,
         rows,
-        narrow: outputs,
         scale: 0.5,
     });
     let (wide, tall) = gram::sides(&pool, Rows::of(&x, depth), rows);
