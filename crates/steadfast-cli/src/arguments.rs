@@ -18,7 +18,8 @@ use std::process::ExitCode;
     after_help = "Start with:\n  steadfast study\n\n\
         Exit codes:\n  0    done\n  1    you can fix it: a malformed file, a wrong setting\n  \
         2    the command line is wrong\n  3    something outside failed: network, disk, another program\n  \
-        4    a gate or a budget is exceeded\n  101  a bug in steadfast"
+        4    a gate, a budget or a cost limit is exceeded\n  101  a bug in steadfast\n  \
+        130  stopped with Ctrl-C; what was done is kept"
 )]
 pub struct Arguments {
     /// What to do.

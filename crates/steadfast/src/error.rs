@@ -188,6 +188,11 @@ impl Error {
         use std::io::ErrorKind;
         let (class, hint) = match cause.kind() {
             ErrorKind::NotFound => (Class::User, "check the path"),
+            ErrorKind::IsADirectory => (Class::User, "this is a folder: name a file"),
+            ErrorKind::NotADirectory | ErrorKind::AlreadyExists => (
+                Class::User,
+                "there is a file where a folder is wanted: name another place",
+            ),
             // Its bytes are read as text nowhere else.
             ErrorKind::InvalidData => (
                 Class::User,

@@ -42,6 +42,7 @@ use crate::settings::{Extent, MeasureSettings, StudySettings, TuneSettings};
 use crate::{Error, Result};
 use assemble::Measured;
 use candle_core::Device;
+use keeping::Keeping;
 use std::cell::OnceCell;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -104,26 +105,21 @@ fn run_over(
     listener: &dyn Listener,
 ) -> Result<StudyOutcome> {
     let mut inputs = manifest::inputs(settings)?;
-    inputs.insert("base".into(), located.sha256.clone());
+    inputs.insert("base".into(), located.identity.clone());
     let mut folder = RunFolder::open(settings, inputs)?;
-    if folder.finished() && settings.extent == Extent::Whole {
-        let Some(damaged) = folder.damaged() else {
-            listener.on(Event::Note {
-                message: format!("this study is finished: {}", folder.path().display()),
-            });
-            return Ok(StudyOutcome {
-                run: folder.path().to_owned(),
-                results: Results::read(&folder.results())?,
-                frontier: Frontier::found(settings, &folder)?,
-                within_budget: within_budget(settings, &folder),
-            });
-        };
-        listener.on(Event::Warning {
-            message: format!(
-                "{} is not as the study left it: what is damaged is made again",
-                damaged.display()
-            ),
-        });
+    let whole = settings.extent == Extent::Whole;
+    if folder.finished() && whole {
+        match folder.damaged() {
+            Some(damaged) => listener.on(Event::Warning {
+                message: format!(
+                    "{} is not as the study left it: what is damaged is made again",
+                    damaged.display()
+                ),
+            }),
+            // `keep` may be asked for when all is done.
+            None if Keeping::new(settings, located).lacks_some() => {}
+            None => return finished(settings, &folder, listener),
+        }
     }
     let bench = Workbench::new(settings, located, loaded, &folder, listener);
     let judge = settings
@@ -223,24 +219,30 @@ fn run_over(
         &outcomes,
         not_run,
     )?;
-    assemble::write_cards(settings, &folder, &results, &outcomes)?;
-    assemble::write_for_the_harness(&folder, &located.id, &before, &measured)?;
-    let items = assemble::items(&before, &measured);
-    assemble::write_samples(&folder.samples(), &items)?;
-    let notes = assemble::notes(
-        settings,
-        &part.suites,
-        &results,
-        &elsewhere,
-        judged_by.as_ref(),
-    );
-    reports::page::write(folder.path(), &results, &items, &notes)?;
     if let Some(frontier) = &frontier {
-        frontier.write(settings, &folder)?;
+        frontier.write_where_asked(settings)?;
     }
-    atomic::write(&folder.results(), results.to_json()?.as_bytes())?;
-    assemble::track(&folder, &results, &outcomes, &elsewhere, listener);
-    if settings.extent == Extent::Whole {
+    // A finished run has what items asked and models said; kept scores have not.
+    if whole || !folder.finished() {
+        assemble::write_cards(settings, &folder, &results, &outcomes)?;
+        assemble::write_for_the_harness(&folder, &located.id, &before, &measured)?;
+        let items = assemble::items(&before, &measured);
+        assemble::write_samples(&folder.samples(), &items)?;
+        let notes = assemble::notes(
+            settings,
+            &part.suites,
+            &results,
+            &elsewhere,
+            judged_by.as_ref(),
+        );
+        reports::page::write(folder.path(), &results, &items, &notes)?;
+        if let Some(frontier) = &frontier {
+            frontier.write(&folder)?;
+        }
+        atomic::write(&folder.results(), results.to_json()?.as_bytes())?;
+        assemble::track(&folder, &results, &outcomes, &elsewhere, listener);
+    }
+    if whole {
         folder.finish()?;
     }
     Ok(StudyOutcome {
@@ -248,6 +250,27 @@ fn run_over(
         results,
         frontier,
         within_budget: Error::all(refusals),
+    })
+}
+
+/// What a study left that has nothing to do.
+fn finished(
+    settings: &StudySettings,
+    folder: &RunFolder,
+    listener: &dyn Listener,
+) -> Result<StudyOutcome> {
+    listener.on(Event::Note {
+        message: format!("this study is finished: {}", folder.path().display()),
+    });
+    let frontier = Frontier::found(settings, folder)?;
+    if let Some(frontier) = &frontier {
+        frontier.write_where_asked(settings)?;
+    }
+    Ok(StudyOutcome {
+        run: folder.path().to_owned(),
+        results: Results::read(&folder.results())?,
+        frontier,
+        within_budget: within_budget(settings, folder),
     })
 }
 
@@ -287,17 +310,22 @@ pub fn tune(
         std::fs::create_dir_all(&settings.output)
             .map_err(|cause| Error::file("create", &settings.output, cause))?;
         _held = Some(folder::hold(&settings.output, "--output")?);
-        if !settings.resume && arm::is_finished(&settings.output) {
+        if !settings.resume
+            && let Some(there) = arm::begun(&settings.output)
+        {
             return Err(
-                Error::user("an adapter was trained into this folder before")
+                Error::user(format!("{there} is in this folder"))
                     .at(&settings.output)
                     .field("--output")
-                    .hint("name another folder; --resume keeps what is there and goes on with it"),
+                    .hint("name another folder; --resume, with the same settings, goes on with what is there"),
             );
         }
         Ok(())
     })?;
     let conversations = data::read(&settings.data, &base, settings.seed)?;
+    if settings.memory_limit.is_some() {
+        conversations.fit_batches_of(settings.arm.hyperparameters.batch_tokens)?;
+    }
     let retained = arm::retains(&settings.arm)
         .then(|| {
             // Written by one process: a sample of text depends on its place among the others.
@@ -324,6 +352,9 @@ pub fn tune(
         group,
         listener,
     };
+    if settings.resume {
+        arm::check_same_training(&work)?;
+    }
     let trained = arm::train(&work)?;
     let card = Card {
         base: &base.located.id,
@@ -426,6 +457,7 @@ fn measure_hosted(
         id: model.to_owned(),
         revision: None,
         sha256: String::new(),
+        identity: String::new(),
         path: PathBuf::new(),
     };
     let judge = settings

@@ -4,7 +4,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// Most bytes that lay in memory at once.
+/// Begins [`peak_memory`] anew, from what lies in memory now. Where the system does not let it, the peak
+/// is that of all before.
+pub fn forget_peak_memory() {
+    let _ = fs::write("/proc/self/clear_refs", "5");
+}
+
+/// Most bytes that lay in memory at once, since the start or since [`forget_peak_memory`].
 pub fn peak_memory() -> Option<u64> {
     peak_memory_of("self")
 }
@@ -53,6 +59,11 @@ mod tests {
         let block = std::hint::black_box(vec![1u8; 256 << 20]);
         assert!(memory().unwrap() >= block.len() as u64);
         assert!(peak_memory().unwrap() >= block.len() as u64);
+        forget_peak_memory();
+        assert!(
+            peak_memory().unwrap() >= block.len() as u64,
+            "it is still there"
+        );
     }
 
     #[test]

@@ -35,7 +35,12 @@ pub struct Arguments {
     #[arg(long, value_name = "N", default_value_t = 256, value_parser = at_least_one)]
     max_tokens: usize,
     /// 0 always takes the likeliest token
-    #[arg(long, value_name = "X", default_value_t = 0.0)]
+    #[arg(
+        long,
+        value_name = "X",
+        default_value_t = 0.0,
+        allow_negative_numbers = true
+    )]
     temperature: f64,
     /// Of the sampler
     #[arg(long, value_name = "N", default_value_t = 0)]

@@ -12,7 +12,7 @@ use steadfast::Result;
 use steadfast::evaluation::Axis;
 use steadfast::evaluation::judge::cases::JUDGED;
 use steadfast::reports::frontier::Frontier;
-use steadfast::results::Results;
+use steadfast::results::{Arm, Results};
 use steadfast::settings::{Extent, Overrides, Preset, recipe};
 
 /// The flags of `study`.
@@ -99,6 +99,7 @@ pub fn run(arguments: Arguments, global: Global) -> Result<()> {
         None => {
             output::write(&table(&outcome.results).render())?;
             output::write(&leakages(&outcome.results))?;
+            output::write(&drifts(&outcome.results))?;
         }
     }
     output::write(&format!(
@@ -153,4 +154,14 @@ fn leakages(results: &Results) -> String {
         ))
     });
     lines.collect()
+}
+
+/// How far each arm trained here is from the base, in one line.
+fn drifts(results: &Results) -> String {
+    let of = |arm: &Arm| Some(format!("{} {:.3}", arm.name, arm.drift.kl_per_token?));
+    let arms: Vec<String> = results.arms.iter().filter_map(of).collect();
+    if arms.is_empty() {
+        return String::new();
+    }
+    format!("\ndrift, nats a token: {}\n", arms.join(", "))
 }

@@ -116,9 +116,25 @@ fn a_study_is_reported_again_from_its_kept_scores_alone() {
     assert_eq!(tensors("part").len(), tensors(trained).len());
     assert_ne!(tensors("part"), tensors(trained));
 
+    // A finished run keeps what was said, which kept scores do not have.
+    let samples = std::fs::read(run.join("samples.jsonl")).expect("samples");
+    let kept = ["study", "recipe.toml", "--quiet", "--kept"];
+    let beside = folder.run(&kept);
+    assert!(beside.contains("exit code: 0"), "{beside}");
+    let left = std::fs::read(run.join("samples.jsonl")).expect("samples");
+    assert!(left == samples, "overwritten by {beside}");
+
+    // What is asked of it when all is done is made from what is stored, the same bytes.
+    let base = read("scores/development/base.jsonl.gz");
+    std::fs::remove_dir_all(folder.path().join("scores")).expect("scores");
+    std::fs::remove_dir_all(folder.path().join("out")).expect("the results");
+    let later = folder.run(&["study", "recipe.toml", "--quiet"]);
+    assert!(later.contains("exit code: 0"), "{later}");
+    assert_eq!(read("scores/development/base.jsonl.gz"), base);
+    assert_eq!(read("out/frontier.json"), whole);
+
     // Another machine: no run folder, no store.
     std::fs::remove_dir_all(folder.path().join("runs")).expect("a run folder");
-    let kept = ["study", "recipe.toml", "--quiet", "--kept"];
     let again = folder.run(&kept);
     assert!(again.contains("exit code: 0"), "{again}");
     assert_eq!(read("out/frontier.json"), whole);

@@ -16,4 +16,5 @@ mod runs;
 mod serve;
 mod support;
 mod tracking;
+mod tune;
 mod tutorial;

@@ -146,10 +146,15 @@ fn conversation(line: &[u8]) -> Result<Conversation> {
     let value: Value = serde_json::from_str(text).map_err(|cause| {
         Error::user(format!("the line is not JSON (column {})", cause.column()))
             .because(cause)
-            .hint(if text.trim_start().starts_with('[') {
-                "the file looks like one JSON list: write one conversation a line (jq -c '.[]')"
-            } else {
-                r"one whole JSON object a line; a line break inside a text is written \n"
+            .hint(match text.trim_start().chars().next() {
+                Some('[') => {
+                    "the file looks like one JSON list: write one conversation a line (jq -c '.[]')"
+                }
+                Some('{') => {
+                    r"one whole JSON object a line; a line break inside a text is written \n"
+                }
+                // A table, or plain text.
+                _ => FORM,
             })
     })?;
     let object = value.as_object().ok_or_else(|| {
@@ -182,6 +187,8 @@ fn conversation(line: &[u8]) -> Result<Conversation> {
 fn other_form(object: &Map<String, Value>) -> &'static str {
     if object.contains_key("conversations") {
         "this looks like ShareGPT: rename conversations to messages, from to role (human: user, gpt: assistant) and value to content"
+    } else if object.contains_key("turns") {
+        "this looks like a public dialogue file: `tune` and `study` read it as it is, and only chat files are checked and previewed"
     } else if object.contains_key("prompt") {
         "this looks like prompt and completion: write the prompt as a user message, the completion as an assistant message"
     } else if object.contains_key("instruction") {

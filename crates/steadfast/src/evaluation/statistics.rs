@@ -225,8 +225,17 @@ pub fn stratified_upper_bound(strata: &[Vec<Observation>], seed: u64) -> f64 {
     let sizes: Vec<usize> = strata.iter().map(|one| clusters(one).len()).collect();
     match strata {
         [one] => upper_bound(one, seed),
-        _ => stratified_interval(strata, seed)[1].max(unseen(&sizes, ALPHA)),
+        _ => stratified_interval(strata, seed)[1]
+            .max(as_much_lost(stratified_mean(strata), unseen(&sizes, ALPHA))),
     }
+}
+
+/// The exact bound of a mean loss among as many clusters as have the bound `nothing` without any: the
+/// least that is said where the bootstrap sees too little.
+fn as_much_lost(mean: f64, nothing: f64) -> f64 {
+    let clusters = ALPHA.ln() / (-nothing).ln_1p();
+    let lost = (mean.max(0.0) * clusters - 1e-9).ceil();
+    exact_upper(lost, clusters, ALPHA)
 }
 
 /// The largest mean of the strata's losses at which seeing none in so many clusters of each has
@@ -255,8 +264,11 @@ fn unseen(sizes: &[usize], alpha: f64) -> f64 {
     sizes.iter().map(loss).sum::<f64>() / sizes.len() as f64
 }
 
-/// [`crossed`] of losses, whose upper ends are never less than what strata without any loss leave possible:
-/// the bootstrap has no width there. `whole` is the largest loss of an item (100, in points). `None` where
+/// So few clusters with a loss leave the bootstrap's upper end too low.
+const FEW: usize = 5;
+
+/// [`crossed`] of losses, whose upper ends are never less than what strata with hardly a loss leave
+/// possible had they none: the bootstrap has next to no width there. `whole` is the largest loss of an item (100, in points). `None` where
 /// there is no observation.
 pub fn crossed_bounded(seeds: &[Vec<Vec<Observation>>], whole: f64) -> Option<Spread> {
     let strata = seeds.iter().map(Vec::len).max()?;
@@ -274,7 +286,11 @@ pub fn crossed_bounded(seeds: &[Vec<Vec<Observation>>], whole: f64) -> Option<Sp
             continue;
         }
         count += 1;
-        if of(index).all(|one| one.value <= 0.0) {
+        let lost: BTreeSet<&str> = of(index)
+            .filter(|one| one.value > 0.0)
+            .map(|one| one.cluster.as_str())
+            .collect();
+        if lost.len() < FEW {
             silent.push(names.len());
         }
     }
@@ -292,10 +308,14 @@ pub fn crossed_bounded(seeds: &[Vec<Vec<Observation>>], whole: f64) -> Option<Sp
 
 /// The largest share p for which seeing at most `hits` of `total` has probability ≥ `alpha`.
 pub fn clopper_pearson_upper(hits: u64, total: u64, alpha: f64) -> f64 {
+    exact_upper(hits as f64, total as f64, alpha)
+}
+
+fn exact_upper(hits: f64, total: f64, alpha: f64) -> f64 {
     if hits >= total {
         return 1.0;
     }
-    Beta::new(hits as f64 + 1.0, (total - hits) as f64)
+    Beta::new(hits + 1.0, total - hits)
         .map(|beta| beta.inverse_cdf(1.0 - alpha))
         .unwrap_or(1.0)
 }

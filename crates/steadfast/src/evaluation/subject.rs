@@ -18,6 +18,18 @@ pub enum Prompt {
     Text(String),
 }
 
+impl Prompt {
+    /// Its first words, for a message.
+    fn beginning(&self) -> String {
+        let text = match self {
+            Self::Chat(messages) => messages.last().map_or("", |last| &last.content),
+            Self::Text(text) => text,
+        };
+        let words: String = text.chars().take(80).collect();
+        format!("\"{}…\"", words.trim())
+    }
+}
+
 /// One prompt and the continuations whose likelihood is wanted.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Ask {
@@ -67,7 +79,21 @@ impl LocalSubject<'_> {
             return Err(Error::user("an item has an empty prompt")
                 .hint("give it at least one character of context"));
         }
+        self.within_context(prompt, tokens.len())?;
         Ok(tokens)
+    }
+
+    /// An item that is too long is found by its words: hundreds are measured together.
+    fn within_context(&self, prompt: &Prompt, tokens: usize) -> Result<()> {
+        let context = self.model.config.context;
+        if tokens <= context {
+            return Ok(());
+        }
+        Err(Error::user(format!(
+            "an item has {tokens} tokens, more than the {context} that the model can read: {}",
+            prompt.beginning()
+        ))
+        .hint("shorten it, or leave it out of the suite"))
     }
 
     /// Tokens of one continuation of a prompt that is `before` tokens long.
@@ -85,9 +111,13 @@ impl LocalSubject<'_> {
             }
         };
         if tokens.is_empty() {
-            return Err(Error::user("an item has an empty continuation")
-                .hint("give each choice or reply at least one character"));
+            return Err(Error::user(format!(
+                "an item has an empty continuation: {}",
+                prompt.beginning()
+            ))
+            .hint("give each choice or reply at least one character"));
         }
+        self.within_context(prompt, before + tokens.len())?;
         Ok(tokens)
     }
 }

@@ -90,7 +90,7 @@ fn each_group(
     listener: &dyn Listener,
     work: impl Fn(&[&str]) -> Result<Sites> + Sync,
 ) -> Result<BTreeMap<String, Site>> {
-    let stage = "choosing directions";
+    let stage = "preparing layers";
     listener.on(Event::StageStarted {
         stage: stage.into(),
         total: form.modules.len() as u64,

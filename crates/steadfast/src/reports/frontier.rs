@@ -217,10 +217,13 @@ impl Frontier {
         Ok(text)
     }
 
-    /// Writes it into the run folder, and where the recipe says besides.
-    pub fn write(&self, settings: &StudySettings, folder: &RunFolder) -> Result<()> {
-        let text = self.to_json()?;
-        atomic::write(&folder.path().join(FILE), text.as_bytes())?;
+    /// Writes it into the run folder.
+    pub fn write(&self, folder: &RunFolder) -> Result<()> {
+        atomic::write(&folder.path().join(FILE), self.to_json()?.as_bytes())
+    }
+
+    /// Writes it where the recipe wants it besides, if it does.
+    pub fn write_where_asked(&self, settings: &StudySettings) -> Result<()> {
         let besides = settings.finalists.as_ref();
         match besides.and_then(|finalists| finalists.results.as_ref()) {
             Some(path) => {
@@ -228,7 +231,7 @@ impl Frontier {
                     std::fs::create_dir_all(parent)
                         .map_err(|cause| Error::file("create", parent, cause))?;
                 }
-                atomic::write(path, text.as_bytes())
+                atomic::write(path, self.to_json()?.as_bytes())
             }
             None => Ok(()),
         }

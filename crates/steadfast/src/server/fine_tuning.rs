@@ -132,6 +132,21 @@ fn read(document: &Value, house: &House, owner: &Owner) -> Read<JobRecord> {
     })
 }
 
+/// Our own settings of a job, within `steadfast`. Passes over the data are OpenAI's `n_epochs`.
+const OWN: [&str; 11] = [
+    "method",
+    "steps",
+    "learning_rate",
+    "penalty",
+    "anchor_share",
+    "subspace",
+    "preset",
+    "rank",
+    "batch_tokens",
+    "items",
+    "budget",
+];
+
 /// OpenAI's hyperparameters, and ours under `steadfast`.
 fn choices(fields: &Fields<'_>) -> Read<Choices> {
     let mut hyperparameters = fields.inner("hyperparameters")?;
@@ -166,6 +181,13 @@ fn choices(fields: &Fields<'_>) -> Read<Choices> {
     let Some(own) = fields.inner("steadfast")? else {
         return Ok(choices);
     };
+    if let Some(name) = own.names().find(|name| !OWN.contains(&name.as_str())) {
+        let hint = suggest::hint(name, &OWN);
+        return Err(Refusal::wrong(
+            own.path(name),
+            format!("`{name}` is none of the settings here ({hint})."),
+        ));
+    }
     if let Some(name) = own.text("method")? {
         if MethodName::named(name).is_none() {
             let hint = suggest::hint(name, &MethodName::NAMES);

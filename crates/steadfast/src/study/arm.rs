@@ -16,6 +16,7 @@ use crate::reports::tensorboard::TensorBoard;
 use crate::results::{LayerDisturbance, Training};
 use crate::runs::atomic;
 use crate::settings::{ArmSettings, MethodName, RetainSettings, Subspace, TrainingDevice, setting};
+use crate::training::checkpoint::Checkpoint;
 use crate::training::engine::Engine;
 use crate::training::train::{Anchor, Anchors, Summary, Task, train as run_loop};
 use crate::{Error, Result, usage};
@@ -101,9 +102,42 @@ struct Record {
     summary: Summary,
 }
 
-/// Whether an arm was trained to its end in this folder.
-pub fn is_finished(folder: &Path) -> bool {
-    folder.join(RECORD).exists()
+/// What is in the folder of a training that was begun there.
+pub fn begun(folder: &Path) -> Option<&'static str> {
+    if folder.join(RECORD).exists() {
+        Some("a trained adapter")
+    } else {
+        Checkpoint::any(folder).then_some("a training that was stopped")
+    }
+}
+
+/// Whether the folder holds this training, or none.
+///
+/// # Errors
+/// What is there was trained with other settings, from other data or on another base, and would be lost.
+pub fn check_same_training(work: &Work<'_>) -> Result<()> {
+    let run = identity(work)?;
+    work.group.told(|| {
+        let other = match record(work.folder) {
+            Some(record) => record.run != run,
+            None => Checkpoint::any(work.folder) && !Checkpoint::any_of(work.folder, &run),
+        };
+        if !other {
+            return Ok(());
+        }
+        let there = begun(work.folder).unwrap_or("a training");
+        Err(Error::user(format!(
+            "{there} is in this folder, with other settings, other data or another base"
+        ))
+        .at(work.folder)
+        .field("--resume")
+        .hint("give the settings that it was begun with, or name another folder: more steps are a training of their own"))
+    })
+}
+
+fn record(folder: &Path) -> Option<Record> {
+    let text = std::fs::read_to_string(folder.join(RECORD)).ok()?;
+    serde_json::from_str(&text).ok()
 }
 
 /// Whether the arm needs the base's own replies.
@@ -182,6 +216,7 @@ pub fn train(work: &Work<'_>) -> Result<TrainedArm> {
             return Ok(trained(found, adapter));
         }
     }
+    usage::forget_peak_memory();
     let mut method = method(work)?;
     let anchors = anchors(work)?;
     let task = Task {
@@ -270,8 +305,7 @@ fn trained(record: Record, adapter: PathBuf) -> TrainedArm {
 
 /// The finished arm on disk, if it is of this run and whole.
 fn finished(work: &Work<'_>, run: &str) -> Option<Record> {
-    let text = std::fs::read_to_string(work.folder.join(RECORD)).ok()?;
-    let record: Record = serde_json::from_str(&text).ok()?;
+    let record = record(work.folder)?;
     let is = |file: &str, expected: &str| {
         digest::of_file(&work.adapter.join(file)).is_ok_and(|found| found == expected)
     };
@@ -285,7 +319,7 @@ fn finished(work: &Work<'_>, run: &str) -> Option<Record> {
 fn identity(work: &Work<'_>) -> Result<String> {
     let inputs = (
         version(work.arm, work.device),
-        &work.base.located.sha256,
+        &work.base.located.identity,
         // The scales are measured, not trained.
         (work.arm.method, &work.arm.hyperparameters),
         work.seed,

@@ -289,6 +289,12 @@ pub fn items(before: &[Sample], measured: &[Measured<'_>]) -> Vec<ItemRow> {
         .iter()
         .map(|one| (one.name, one.own_before.map(by_item), by_item(one.after)))
         .collect();
+    // Kept scores have no prompts, those of arms measured now have.
+    let every = measured.iter().flat_map(|one| one.after).chain(before);
+    let prompts: BTreeMap<_, &str> = every
+        .filter(|sample| !sample.prompt.is_empty())
+        .map(|sample| (key(sample), sample.prompt.as_str()))
+        .collect();
     before
         .iter()
         .map(|sample| {
@@ -298,7 +304,7 @@ pub fn items(before: &[Sample], measured: &[Measured<'_>]) -> Vec<ItemRow> {
                 suite: sample.suite.clone(),
                 axis: sample.axis,
                 item: sample.item.clone(),
-                prompt: sample.prompt.clone(),
+                prompt: prompts.get(&key).copied().unwrap_or_default().to_owned(),
                 before: side(sample),
                 own_before: after
                     .iter()

@@ -24,6 +24,27 @@ pub struct Conversations {
     pub digest: String,
 }
 
+impl Conversations {
+    /// Whether no conversation is longer than a batch: it would be one by itself.
+    ///
+    /// # Errors
+    /// One is, where memory was reckoned for batches of so many tokens.
+    pub fn fit_batches_of(&self, tokens: usize) -> Result<()> {
+        let all = self.training.iter().chain(&self.validation);
+        let longest = all.map(|example| example.tokens.len()).max().unwrap_or(0);
+        if longest <= tokens {
+            return Ok(());
+        }
+        Err(Error::user(format!(
+            "a conversation has {longest} tokens, and memory was reckoned for batches of {tokens}"
+        ))
+        .field("--memory-limit")
+        .hint(format!(
+            "give --batch-tokens {longest}, or shorten the conversation"
+        )))
+    }
+}
+
 /// SHA-256 of the conversations, before any model reads them.
 pub fn digest(settings: &DataSettings, seed: u64) -> Result<String> {
     serde_json::to_string(&conversations(settings, seed)?)
@@ -59,20 +80,13 @@ pub fn learnt(settings: &DataSettings, seed: u64) -> Result<Vec<Conversation>> {
 pub fn read(settings: &DataSettings, base: &LanguageModel, seed: u64) -> Result<Conversations> {
     let mut examples = conversations(settings, seed)?
         .iter()
-        .map(|conversation| example(base, conversation))
+        .enumerate()
+        .map(|(index, conversation)| {
+            let marked =
+                example(base, conversation).and_then(|it| fitting(it, base.config.context));
+            marked.map_err(|error| at_conversation(error, settings, index))
+        })
         .collect::<Result<Vec<_>>>()?;
-    let longest = examples
-        .iter()
-        .map(|example| example.tokens.len())
-        .max()
-        .unwrap_or(0);
-    if longest > base.config.context {
-        return Err(Error::user(format!(
-            "a conversation has {longest} tokens, more than the {} that the base can read",
-            base.config.context
-        ))
-        .hint("split or shorten it: `steadfast data check FILE` names it"));
-    }
     let held_out = held_out(settings, examples.len());
     // The last ones: what a smaller share holds out, a larger one does too.
     let validation = examples.split_off(examples.len() - held_out);
@@ -86,6 +100,36 @@ pub fn read(settings: &DataSettings, base: &LanguageModel, seed: u64) -> Result<
         training: examples,
         validation,
     })
+}
+
+fn fitting(example: Example, context: usize) -> Result<Example> {
+    match example.tokens.len() {
+        tokens if tokens > context => Err(Error::user(format!(
+            "a conversation has {tokens} tokens, more than the {context} that the base can read"
+        ))
+        .hint(
+            "split or shorten it; `steadfast data check FILE --tokens` counts those of chat files",
+        )),
+        _ => Ok(example),
+    }
+}
+
+/// The error with the file and line of a conversation, found again: conversations go without.
+fn at_conversation(error: Error, settings: &DataSettings, index: usize) -> Error {
+    let DataSource::Files(paths) = &settings.source else {
+        return error;
+    };
+    let mut before = 0;
+    for path in paths {
+        let text = std::fs::read_to_string(path).unwrap_or_default();
+        let lines = text.split('\n').enumerate();
+        let mut filled = lines.filter(|(_, line)| !line.trim().is_empty());
+        if let Some((line, _)) = filled.clone().nth(index - before) {
+            return error.at(path).line(line + 1);
+        }
+        before += filled.by_ref().count();
+    }
+    error
 }
 
 /// All conversations of the files.

@@ -60,16 +60,19 @@ pub fn run(
     } else {
         not_run.push("test: the base, and so every finalist and comparator".into());
     }
-    let (headline, mut targets) = match Finalists::new(&chosen, &test_before, &tested) {
-        Some(finalists) => {
-            let (headline, targets) = finalists.compare()?;
-            (Some(headline), targets)
-        }
-        None => (None, Vec::new()),
-    };
+    let (headline, mut targets) =
+        match Finalists::new(&chosen, asked.seeds.len(), &test_before, &tested) {
+            Some(finalists) => {
+                let (headline, targets) = finalists.compare()?;
+                (Some(headline), targets)
+            }
+            None => (None, Vec::new()),
+        };
+    let on_test = ("test items", asked.seeds.len());
+    let on_development = ("development items", settings.seeds.len());
     for (items, before, outcomes) in [
-        ("test items", &test_before[..], &tested[..]),
-        ("development items", before, outcomes),
+        (on_test, &test_before[..], &tested[..]),
+        (on_development, before, outcomes),
     ] {
         targets.extend(beyond_others(
             &chosen,

@@ -291,6 +291,7 @@ pub fn located(arm: &HostedArm) -> Located {
         id: format!("{}:{}", arm.provider.name(), arm.base),
         revision: None,
         sha256: String::new(),
+        identity: String::new(),
         path: PathBuf::new(),
     }
 }

@@ -4,7 +4,7 @@ use super::arm;
 use super::data;
 use super::measuring;
 use super::replies;
-use super::workbench::{Part, Parts, made};
+use super::workbench::{DEVELOPMENT, Part, Parts, made};
 use crate::digest;
 use crate::evaluation::measurement::Sample;
 use crate::evaluation::scorers::learnt;
@@ -67,18 +67,31 @@ impl<'a> Keeping<'a> {
         }
     }
 
+    /// Whether scores are to be kept of which some on development items are not there.
+    pub fn lacks_some(&self) -> bool {
+        self.kept.as_ref().is_some_and(|kept| {
+            let mut all = self.all(&self.settings.seeds).into_iter();
+            all.any(|whose| !kept.path(DEVELOPMENT, &kept_name(whose)).exists())
+        })
+    }
+
+    /// The base, and each setting under each seed.
+    fn all(&self, seeds: &[u64]) -> Vec<Whose<'a>> {
+        let mut all = vec![None];
+        for arm in &self.settings.arms {
+            for &seed in seeds {
+                let of = |scale: &Multiple| Some((arm, seed, *scale));
+                all.extend(arm.scales.iter().map(of));
+            }
+        }
+        all
+    }
+
     fn check_part(&self, part: &Part, seeds: &[u64]) -> Result<()> {
         let Some(kept) = &self.kept else {
             return Ok(());
         };
-        let mut whose: Vec<Whose<'_>> = vec![None];
-        for arm in &self.settings.arms {
-            for &seed in seeds {
-                let of = |scale: &Multiple| Some((arm, seed, *scale));
-                whose.extend(arm.scales.iter().map(of));
-            }
-        }
-        for whose in whose {
+        for whose in self.all(seeds) {
             let path = kept.path(part.name, &kept_name(whose));
             if path.exists() && self.find(part, whose)?.is_none() {
                 return Err(Error::user(
@@ -148,7 +161,7 @@ impl<'a> Keeping<'a> {
         let inputs = (
             SCHEMA,
             (measuring::SCORERS, learnt::VERSION, learnt),
-            &self.located.sha256,
+            &self.located.identity,
             asked,
             &self.settings.generation,
             tuned,

@@ -100,7 +100,7 @@ pub fn measure(
         }
         let inputs = (
             scorers(base)?,
-            &base.located.sha256,
+            &base.located.identity,
             adapter.map(|(_, digest)| digest),
             &suite.name,
             &suite.items,

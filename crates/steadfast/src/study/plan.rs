@@ -295,7 +295,7 @@ fn here(
         plan.seconds += retained.seconds;
         plan.retained = Some(retained);
         plan.left_out
-            .insert(0, "moments of what the base says".into());
+            .insert(0, "reading the base's replies once more".into());
     }
     plan.base = Some(costs.base());
     plan.rate = Some(costs.rate());

@@ -40,7 +40,7 @@ pub fn own_replies(
 ) -> Result<Vec<OwnReply>> {
     let stage = format!("{purpose} replies of the base");
     let inputs = (
-        &model.located.sha256,
+        &model.located.identity,
         prompts,
         options.max_tokens,
         options.temperature,
@@ -191,7 +191,7 @@ pub fn drift(
     store: &Store,
     listener: &dyn Listener,
 ) -> Result<f64> {
-    let inputs = (&model.located.sha256, digest, replies);
+    let inputs = (&model.located.identity, digest, replies);
     store.reuse("measuring drift", &inputs, listener, || {
         listener.on(Event::StageStarted {
             stage: "measuring drift".into(),

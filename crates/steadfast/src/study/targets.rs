@@ -24,7 +24,8 @@ const REPLIES: f64 = 1.0;
 const BEYOND: f64 = 1.0;
 /// With fewer seeds nothing is called met or missed, since what one seed shows another may not. The best
 /// that a sign-flip test over six can say is p = 2/64, and 0.09 after Holm's correction for three rows;
-/// over seven it is 0.047.
+/// over seven it is 0.047. Where more are asked for, all of them: who stops at the first seed that shows what
+/// was hoped for tests more than once.
 const LEAST_SEEDS: usize = 7;
 /// The largest change of one item, in points.
 const ITEM: f64 = 100.0;
@@ -33,6 +34,8 @@ const ITEM: f64 = 100.0;
 pub struct Finalists<'a> {
     before: &'a [Sample],
     seeds: usize,
+    /// Seeds without which there is no verdict.
+    needed: usize,
     /// The yardstick, by why it was chosen.
     most_gain: Vec<&'a Outcome<'a>>,
     least_safety_lost: Vec<&'a Outcome<'a>>,
@@ -41,8 +44,13 @@ pub struct Finalists<'a> {
 }
 
 impl<'a> Finalists<'a> {
-    /// `None` where no seed has all of them.
-    pub fn new(chosen: &[Choice], before: &'a [Sample], tested: &'a [Outcome<'a>]) -> Option<Self> {
+    /// Of so many seeds that were `asked` for. `None` where no seed has all of them.
+    pub fn new(
+        chosen: &[Choice],
+        asked: usize,
+        before: &'a [Sample],
+        tested: &'a [Outcome<'a>],
+    ) -> Option<Self> {
         let of = |rules: &[Rule]| -> Vec<&'a Outcome<'a>> {
             let choice = chosen.iter().find(|choice| rules.contains(&choice.rule));
             let same = |one: &&Outcome<'_>| {
@@ -74,6 +82,7 @@ impl<'a> Finalists<'a> {
         (!seeds.is_empty()).then_some(Self {
             before,
             seeds: seeds.len(),
+            needed: asked.max(LEAST_SEEDS),
             most_gain,
             least_safety_lost,
             least_knowledge_lost,
@@ -116,6 +125,10 @@ impl<'a> Finalists<'a> {
         targets.extend(self.points()?);
         targets.push(self.gain()?);
         Ok((headline, targets))
+    }
+
+    fn enough(&self) -> bool {
+        self.seeds >= self.needed
     }
 
     /// Nats a token of the reference replies, over items and seeds.
@@ -192,7 +205,7 @@ impl<'a> Finalists<'a> {
             p: Some(p),
             verdict: match value {
                 None => Verdict::Undefined,
-                Some(_) if self.seeds < LEAST_SEEDS || p >= 0.05 => Verdict::NotShown,
+                Some(_) if !self.enough() || p >= 0.05 => Verdict::NotShown,
                 Some(_) if mean(&differences) <= 0.0 => Verdict::Met,
                 Some(_) => Verdict::Missed,
             },
@@ -213,7 +226,7 @@ impl<'a> Finalists<'a> {
         };
         let row = |name: &str, limit, lost: Vec<Vec<Vec<Observation>>>| {
             let spread = statistics::crossed_bounded(&lost, ITEM);
-            below(name.into(), limit, spread, |it| it.upper95, self.seeds)
+            below(name.into(), limit, spread, |it| it.upper95, self.enough())
         };
         Ok(vec![
             row(
@@ -245,17 +258,17 @@ impl<'a> Finalists<'a> {
         let sides = pairs.map(|(theirs, ours)| (&*theirs.after, &*ours.after));
         let spread = paired(sides, Axis::Proficiency)?;
         let name = "gain short of the yardstick's most, points".into();
-        Ok(below(name, 0.0, spread, |it| it.upper95, self.seeds))
+        Ok(below(name, 0.0, spread, |it| it.upper95, self.enough()))
     }
 }
 
 /// What the chosen candidate loses more than the other setting that speaks most against it on `items`: of
 /// those that gain `gain_share` of what it gains and are no candidates themselves, one that is shown to
 /// lose less, else the one with the largest upper end of the paired 95% interval. No row where there is
-/// none, and no verdict under fewer seeds than [`LEAST_SEEDS`].
+/// none, and no verdict under fewer seeds than were `asked` for, or than [`LEAST_SEEDS`].
 pub fn beyond_others(
     chosen: &[Choice],
-    items: &str,
+    (items, asked): (&str, usize),
     before: &[Sample],
     outcomes: &[Outcome<'_>],
     gain_share: f64,
@@ -295,7 +308,8 @@ pub fn beyond_others(
             };
             let name = format!("{axis_name} lost beyond {name}, {items}, {seeds}, points");
             let more = paired(sides, axis)?;
-            rows.push(below(name, BEYOND, more, |it| it.interval[1], pairs.len()));
+            let enough = pairs.len() >= asked.max(LEAST_SEEDS);
+            rows.push(below(name, BEYOND, more, |it| it.interval[1], enough));
         }
         let against = |row: &Target| (row.verdict == Verdict::Missed, row.bound);
         targets.extend(rows.into_iter().max_by(|one, other| {
@@ -337,7 +351,7 @@ fn below(
     limit: f64,
     spread: Option<Spread>,
     bound: fn(&Spread) -> f64,
-    seeds: usize,
+    enough: bool,
 ) -> Target {
     Target {
         name,
@@ -347,7 +361,7 @@ fn below(
         p: None,
         verdict: match &spread {
             None => Verdict::Undefined,
-            Some(_) if seeds < LEAST_SEEDS => Verdict::NotShown,
+            Some(_) if !enough => Verdict::NotShown,
             Some(it) if it.interval[0] > limit => Verdict::Missed,
             Some(it) if bound(it) < limit => Verdict::Met,
             Some(_) => Verdict::NotShown,
@@ -446,7 +460,7 @@ mod tests {
         ]
     }
 
-    fn verdicts(seeds: u64, items: usize) -> Vec<(String, Verdict)> {
+    fn verdicts(seeds: u64, asked: usize, items: usize) -> Vec<(String, Verdict)> {
         let (lora, ours) = (
             arm("lora", MethodName::Lora),
             arm("ours", MethodName::NullSpace),
@@ -462,7 +476,7 @@ mod tests {
             .collect();
         // A seed that only one of them has counts for neither.
         tested.push(outcome(&lora, 99, 9.0, samples(items, [20, 0, 0])));
-        let finalists = Finalists::new(&chosen(), &before, &tested).expect("shared seeds");
+        let finalists = Finalists::new(&chosen(), asked, &before, &tested).expect("shared seeds");
         let (headline, targets) = finalists.compare().expect("the same items");
         assert_eq!(headline.seeds as u64, seeds);
         assert_eq!(headline.gain_ratio, Some(1.0));
@@ -492,8 +506,8 @@ mod tests {
         ];
         let expected = expected.map(|(name, verdict)| (name.to_owned(), verdict));
         // Of twenty items without a change one in seven may have been unlucky.
-        assert_eq!(verdicts(8, 20), expected);
-        let many = verdicts(8, 400);
+        assert_eq!(verdicts(8, 8, 20), expected);
+        let many = verdicts(8, 8, 400);
         let met = |name: &str| many.iter().find(|(known, _)| known == name).map(|it| it.1);
         assert_eq!(met("safety lost, points"), Some(Verdict::Met));
         assert_eq!(met("knowledge lost, points"), Some(Verdict::Missed));
@@ -504,9 +518,10 @@ mod tests {
         // As much gain item by item is not more.
         let gain = "gain short of the yardstick's most, points";
         assert_eq!(met(gain), Some(Verdict::NotShown));
-        for (name, verdict) in verdicts(6, 400) {
+        // Six are too few, and eight of ten show what the other two may take back.
+        for (name, verdict) in [verdicts(6, 6, 400), verdicts(8, 10, 400)].concat() {
             let shown = [Verdict::Met, Verdict::Missed].contains(&verdict);
-            assert!(!shown, "{name} from six seeds");
+            assert!(!shown, "{name} too early");
         }
     }
 
@@ -530,8 +545,14 @@ mod tests {
             // Another candidate is no rival.
             outcome(&other, 0, 0.0, samples(20, [20, 20, 20])),
         ];
-        let targets = beyond_others(&chosen(), "development items", &before, &development, 0.98)
-            .expect("same items");
+        let targets = beyond_others(
+            &chosen(),
+            ("development items", 1),
+            &before,
+            &development,
+            0.98,
+        )
+        .expect("same items");
         let told: Vec<_> = targets
             .iter()
             .map(|target| (target.name.as_str(), target.value, target.verdict))
@@ -553,7 +574,7 @@ mod tests {
         );
         let alone = beyond_others(
             &chosen(),
-            "development items",
+            ("development items", 1),
             &before,
             &development[..1],
             0.98,

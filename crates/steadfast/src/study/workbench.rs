@@ -26,10 +26,13 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::rc::Rc;
 
+/// The folder among kept scores of those on the items that settings are chosen on.
+pub const DEVELOPMENT: &str = "development";
+
 /// The items that something is measured on.
 #[derive(Clone, Debug)]
 pub struct Part {
-    /// Its folder among kept scores: `development` or `test`.
+    /// Its folder among kept scores: [`DEVELOPMENT`] or `test`.
     pub name: &'static str,
     /// The items.
     pub suites: Vec<Suite>,
@@ -71,7 +74,7 @@ impl Parts {
     /// One cannot be read.
     pub fn read(settings: &StudySettings) -> Result<Self> {
         let development = Part {
-            name: "development",
+            name: DEVELOPMENT,
             suites: measuring::suites(settings, 0)?,
             seeds: settings.seeds.len(),
             kept_only: settings.extent != Extent::Whole,

@@ -26,6 +26,8 @@ pub(crate) const TENSORS: &str = "state.safetensors";
 pub(crate) const STATE: &str = "state.json";
 /// Older checkpoints than the last few are removed.
 const KEPT: usize = 2;
+/// How the folder of a checkpoint begins that is being written.
+const UNFINISHED: &str = ".checkpoint-";
 
 /// Where a run stands between two steps.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -124,8 +126,9 @@ impl Checkpoint {
                 .hint("check the room on the disk; training goes on from the checkpoint before")
         };
         std::fs::create_dir_all(folder).map_err(failed)?;
+        remove_unfinished(folder);
         let work = tempfile::Builder::new()
-            .prefix(".checkpoint-")
+            .prefix(UNFINISHED)
             .tempdir_in(folder)
             .map_err(failed)?;
         let files = self.encode(run, weight_decay)?;
@@ -148,6 +151,21 @@ impl Checkpoint {
             let _ = std::fs::remove_dir_all(folder.join(format!("checkpoint-{step}")));
         }
         Ok(target)
+    }
+
+    /// Whether there is one in `folder`, whole or not, of whatever run.
+    pub fn any(folder: &Path) -> bool {
+        !steps_in(folder).is_empty()
+    }
+
+    /// Whether a whole one of this run is in `folder`.
+    pub fn any_of(folder: &Path, run: &str) -> bool {
+        let paths = steps_in(folder)
+            .into_iter()
+            .map(|step| folder.join(format!("checkpoint-{step}")));
+        paths
+            .into_iter()
+            .any(|path| matches!(Self::read(&path, run), Ok(Some(_))))
     }
 
     /// The newest whole checkpoint of this run in `folder`.
@@ -273,6 +291,16 @@ fn moments(
     }
 }
 
+/// What kills have left of checkpoints that were being written: as much room each as a whole one.
+fn remove_unfinished(folder: &Path) {
+    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        if entry.file_name().to_string_lossy().starts_with(UNFINISHED) {
+            // A leftover only costs room.
+            let _ = std::fs::remove_dir_all(entry.path());
+        }
+    }
+}
+
 /// Steps of the checkpoints in `folder`, in order.
 fn steps_in(folder: &Path) -> Vec<usize> {
     let mut steps: Vec<usize> = std::fs::read_dir(folder)
@@ -341,6 +369,13 @@ mod tests {
             .unwrap();
         assert_eq!(read.progress.step, 1);
         assert_eq!(steps_in(folder.path()), [1, 2, 3]);
+
+        // What a kill has left goes with the next one.
+        let left = folder.path().join(".checkpoint-killed");
+        std::fs::create_dir(&left).unwrap();
+        std::fs::write(left.join(TENSORS), "half of").unwrap();
+        at(1).write(folder.path(), "another", 0.0).unwrap();
+        assert!(!left.exists());
         std::fs::remove_dir_all(folder.path().join("checkpoint-1")).unwrap();
 
         let tensors = folder.path().join("checkpoint-3").join(TENSORS);

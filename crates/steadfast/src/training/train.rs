@@ -152,9 +152,8 @@ pub fn train(task: &Task<'_>, method: &mut dyn Method, listener: &dyn Listener) 
         let started = Instant::now();
         let rate = learning_rate(settings.learning_rate, step, steps, warmup);
         let batches = &plan.steps[step];
-        let outcome = one_step(task, method, &mut state.optimizer, batches, anchored, rate)
-            .map_err(|error| not_a_number(error, step))?;
         state.progress.step = step + 1;
+        let outcome = one_step(task, method, &mut state, batches, anchored, rate)?;
         state.progress.tokens += outcome.tokens as u64;
         state.progress.losses.push(outcome.loss);
         let elapsed = started.elapsed().as_secs_f64();
@@ -387,7 +386,7 @@ fn sum_over_all(
 fn one_step(
     task: &Task<'_>,
     method: &mut dyn Method,
-    optimizer: &mut AdamW,
+    state: &mut Checkpoint,
     batches: &[Batch],
     anchored: f64,
     rate: f64,
@@ -401,7 +400,12 @@ fn one_step(
     let (gradients, penalty) = method.pull_back(&gradients)?;
     let norm = norm(&gradients)?;
     if !loss.is_finite() || !norm.is_finite() {
-        return Err(Error::user("the loss is not a number"));
+        let step = state.progress.step;
+        return Err(
+            Error::user(format!("the loss is not a number at step {step}")).hint(
+                "lower the learning rate or the clip; the checkpoint before this step is kept",
+            ),
+        );
     }
     let clip = task.hyperparameters.clip;
     let gradients = if clip > 0.0 && norm > clip {
@@ -409,7 +413,9 @@ fn one_step(
     } else {
         gradients
     };
-    let updated = optimizer.update(method.parameters(), &gradients, rate)?;
+    let updated = state
+        .optimizer
+        .update(method.parameters(), &gradients, rate)?;
     method.set_parameters(updated)?;
     Ok(StepOutcome {
         loss,
@@ -500,14 +506,6 @@ fn scaled(gradients: Parameters, factor: f64) -> Result<Parameters> {
         .into_iter()
         .map(|(name, gradient)| Ok((name, (gradient * factor)?)))
         .collect()
-}
-
-fn not_a_number(error: Error, step: usize) -> Error {
-    if error.message != "the loss is not a number" {
-        return error;
-    }
-    Error::user(format!("the loss is not a number at step {}", step + 1))
-        .hint("lower the learning rate or the clip; the checkpoint before this step is kept")
 }
 
 /// Validation loss (nats a learnt token) of the method as it stands.

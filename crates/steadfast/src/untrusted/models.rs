@@ -74,6 +74,7 @@ pub(super) fn located(path: &Path) -> Located {
         id: "tiny".into(),
         revision: None,
         sha256: "0".repeat(64),
+        identity: "0".repeat(64),
         path: path.to_path_buf(),
     }
 }

@@ -52,7 +52,7 @@ impl Judge for LocalJudge {
     fn identity(&self) -> String {
         format!(
             "local {}, {} tokens",
-            self.model.located.sha256, self.answer_tokens
+            self.model.located.identity, self.answer_tokens
         )
     }
 

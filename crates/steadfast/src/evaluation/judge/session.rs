@@ -202,6 +202,7 @@ mod tests {
             id: "models/a.gguf".into(),
             revision: None,
             sha256: "abc".into(),
+            identity: "abc".into(),
             path: "models/a.gguf".into(),
         };
         assert!(refuse_itself("models/a.gguf", None, Some(&subject)).is_err());

@@ -39,6 +39,11 @@ fn what_did_not_change_is_not_known_to_be_unchanged() {
     better[0] = -100.0;
     let spread = crossed_bounded(&[vec![of(&better)]], 100.0).unwrap();
     assert!((spread.upper95 - 13.911).abs() < 0.001, "{spread:?}");
+    // A single loss, under one of two seeds, says no less than none.
+    let mut once = [0.0; 20];
+    once[7] = 100.0;
+    let one = crossed_bounded(&[vec![of(&once)], vec![of(&[0.0; 20])]], 100.0).unwrap();
+    assert!(one.mean > 0.0 && one.upper95 >= 13.910, "{one:?}");
     // Two silent ones hide as much as one of both their items.
     let both = crossed_bounded(&[vec![of(&[0.0; 20]), of(&[0.0; 20])]], 100.0).unwrap();
     let pooled = 100.0 * (1.0 - 0.05f64.powf(1.0 / 40.0));
@@ -160,6 +165,12 @@ fn a_loss_may_hide_in_the_smallest_stratum() {
     let bound = stratified_upper_bound(&strata, 0);
     // All of it in the stratum of 17 is one way to hide.
     assert!(bound >= pooled(17.0) / 3.0, "{bound}");
+    // One that was seen leaves room for more.
+    for stratum in 0..3 {
+        let mut once = strata.clone();
+        once[stratum][0].value = 1.0;
+        assert!(stratified_upper_bound(&once, 0) > bound, "{stratum}");
+    }
     // Nor does any other way beat it.
     let grid = || (0..=60).map(|step| f64::from(step) / 100.0);
     for (first, second) in grid().flat_map(|one| grid().map(move |other| (one, other))) {

@@ -111,6 +111,7 @@ fn asked_and_merged_they_give_the_logits_of_peft() {
             id: "base".into(),
             revision: None,
             sha256: String::new(),
+            identity: String::new(),
             path: base,
         };
         let merged = folder.path().join("merged");

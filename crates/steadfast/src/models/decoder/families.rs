@@ -434,6 +434,7 @@ fn a_merged_folder_answers_as_base_and_adapter_do() -> Result<()> {
             path: base,
             revision: None,
             sha256: String::new(),
+            identity: String::new(),
         };
         folder::write(&located, &adapter, &merged)?;
         let tokens = &case.sequences[1];

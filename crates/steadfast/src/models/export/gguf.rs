@@ -10,7 +10,7 @@ use crate::models::gguf::{
     GgufFile, architecture_of, gguf_name, interleave_rotary_rows, interleaved_heads, is_raised,
     restore_rotary_rows, transformers_name, write_file,
 };
-use crate::models::language_model::read_text;
+use crate::models::language_model::{read_text, template_beside};
 use crate::models::resolve::Located;
 use crate::models::weights;
 use crate::runs::atomic;
@@ -84,8 +84,8 @@ impl Plan<'_> {
 /// Metadata and tensors of a file.
 type Parts = (Metadata, Vec<(String, QTensor)>);
 
-fn from_file(path: &Path, adapter: &Adapter, quantization: Quantization) -> Result<Parts> {
-    let base = GgufFile::open(path)?;
+fn from_file(file: &Path, adapter: &Adapter, quantization: Quantization) -> Result<Parts> {
+    let base = GgufFile::open(file)?;
     let architecture = base.text("general.architecture")?.to_owned();
     let heads = base.integer(&format!("{architecture}.attention.head_count"))?;
     let key_value_heads = base
@@ -146,7 +146,13 @@ fn from_file(path: &Path, adapter: &Adapter, quantization: Quantization) -> Resu
         tensors.push((name.to_owned(), tensor));
     }
     check_all_met(adapter, &met)?;
-    Ok((base.metadata(), tensors))
+    let mut metadata = base.metadata();
+    if let Some(beside) = template_beside(file)? {
+        let template = std::fs::read_to_string(&beside)
+            .map_err(|cause| Error::file("read", &beside, cause))?;
+        metadata.insert("tokenizer.chat_template".into(), Value::String(template));
+    }
+    Ok((metadata, tensors))
 }
 
 fn from_folder(located: &Located, adapter: &Adapter, quantization: Quantization) -> Result<Parts> {

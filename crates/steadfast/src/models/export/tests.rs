@@ -70,6 +70,7 @@ fn load(path: &std::path::Path) -> LanguageModel {
         path: path.to_owned(),
         revision: None,
         sha256: String::new(),
+        identity: String::new(),
     };
     LanguageModel::load(&located, &Device::Cpu).unwrap()
 }

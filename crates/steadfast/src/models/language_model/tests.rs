@@ -48,8 +48,8 @@ fn a_truncated_file_is_refused() {
     }
 }
 
-#[test]
-fn a_missing_tensor_is_named() {
+/// The default base's file without its tensors but the first, and without metadata that `drops` says.
+fn part_of_the_base(path: &Path, drops: impl Fn(&str) -> bool) {
     let base = resolve::locate(None, &Silent).unwrap();
     let mut reader = BufReader::new(File::open(&base.path).unwrap());
     let content = Content::read(&mut reader).unwrap();
@@ -60,15 +60,50 @@ fn a_missing_tensor_is_named() {
         .metadata
         .iter()
         .map(|(key, value)| (key.as_str(), value))
+        .filter(|(key, _)| !drops(key))
         .collect();
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("model.gguf");
-    let mut file = std::io::BufWriter::new(File::create(&path).unwrap());
+    let mut file = std::io::BufWriter::new(File::create(path).unwrap());
     gguf_file::write(&mut file, &metadata, &[("token_embd.weight", &embedding)]).unwrap();
     std::io::Write::flush(&mut file).unwrap();
+}
+
+#[test]
+fn a_missing_tensor_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("model.gguf");
+    part_of_the_base(&path, |_| false);
     let error = refusal(&path);
     assert_eq!(error.place.field.as_deref(), Some("model.norm.weight"));
     assert!(error.message.contains("model.norm.weight"), "{error}");
+}
+
+#[test]
+fn a_file_without_a_template_takes_the_one_beside_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let bare = folder.path().join("bare.gguf");
+    let chat = folder.path().join("chat.gguf");
+    part_of_the_base(&bare, |key| key == "tokenizer.chat_template");
+    part_of_the_base(&chat, |_| false);
+    let identity = |path: &Path| {
+        let located = resolve::locate(path.to_str(), &Silent).unwrap();
+        (located.identity, located.sha256)
+    };
+    let hint = read_text(&bare).unwrap_err().hint.unwrap();
+    assert!(hint.contains("chat_template.jinja beside it"), "{hint}");
+    let (before, weights) = identity(&bare);
+    assert_eq!(before, weights);
+
+    let template = "{% for m in messages %}{{ m.content }}{% endfor %}";
+    std::fs::write(folder.path().join(TEMPLATE_FILE), template).unwrap();
+    assert_eq!(read_text(&bare).unwrap().1.source(), template);
+    let (after, same_weights) = identity(&bare);
+    assert_ne!(after, before, "stored work must not outlive its template");
+    assert_eq!(same_weights, weights);
+
+    // Who brings a template keeps it.
+    assert_ne!(read_text(&chat).unwrap().1.source(), template);
+    let (own, weights) = identity(&chat);
+    assert_eq!(own, weights);
 }
 
 /// SmolLM2's tokenizer with the turns of another family.

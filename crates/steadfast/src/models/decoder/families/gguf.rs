@@ -80,6 +80,7 @@ fn a_gguf_file_answers_as_its_folder_does() -> Result<()> {
             path: file,
             revision: None,
             sha256: String::new(),
+            identity: String::new(),
         };
         export::gguf::write(&located, &adapter, Quantization::F32, &merged)?;
         let apart = largest_difference(&logits(&read(&merged)?)?, &expected);
