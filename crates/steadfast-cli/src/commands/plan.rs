@@ -121,7 +121,7 @@ fn text(answer: &Answer) -> String {
         );
     }
     if !plan.left_out.is_empty() {
-        text += &format!("not counted  {}\n", plan.left_out.join(", "));
+        text += &format!("left out   {}\n", plan.left_out.join(", "));
     }
     for hint in &answer.hints {
         text += &format!("hint: {hint}\n");

@@ -158,6 +158,7 @@ fn suite(text: &str) -> Result<SuiteSettings> {
         _ => Ok(SuiteSettings {
             name: name.to_owned(),
             path,
+            skip: 0,
             limit: None,
             split: None,
         }),

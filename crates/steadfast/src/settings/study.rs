@@ -48,10 +48,18 @@ pub struct SuiteSettings {
     pub name: String,
     /// Where its items are.
     pub path: Option<PathBuf>,
+    /// Items left out, those that a limit of as many would take: what has been looked at before.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub skip: usize,
     /// Most items used; `None` uses all.
     pub limit: Option<usize>,
     /// One side of a suite that has no split of its own; `None` uses both.
     pub split: Option<Split>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+fn is_zero(number: &usize) -> bool {
+    *number == 0
 }
 
 /// A side of a suite: choices are made on one, reports on the other.

@@ -4,7 +4,7 @@ use super::assemble::object;
 use super::data::Conversations;
 use super::replies::OwnReply;
 use crate::digest;
-use crate::events::{Event, Listener};
+use crate::events::{Event, Listener, Silent};
 use crate::group::Group;
 use crate::methods::moments::{FirstTokens, Moments};
 use crate::methods::{Method, full, lora, null_space, spectrum};
@@ -120,7 +120,10 @@ pub fn check_same_training(work: &Work<'_>) -> Result<()> {
     work.group.told(|| {
         let other = match record(work.folder) {
             Some(record) => record.run != run,
-            None => Checkpoint::any(work.folder) && !Checkpoint::any_of(work.folder, &run),
+            None => {
+                Checkpoint::any(work.folder)
+                    && Checkpoint::latest(work.folder, &run, &Silent)?.is_none()
+            }
         };
         if !other {
             return Ok(());

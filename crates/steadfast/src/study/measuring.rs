@@ -75,10 +75,17 @@ pub fn limited(settings: &[SuiteSettings], limit: Option<usize>, seed: u64) -> R
                 Some(Split::Test) => forms::divide(suite).1,
                 None => suite,
             };
-            Ok(match one.limit.or(limit) {
-                Some(limit) => suite.limit(limit, seed),
-                None => suite,
-            })
+            let all = suite.items.len();
+            let rest = suite.thinned(one.skip, one.limit.or(limit).unwrap_or(all), seed);
+            if rest.items.is_empty() && all > 0 {
+                return Err(Error::user(format!(
+                    "of the {all} items of `{}` none is left after {}",
+                    one.name, one.skip
+                ))
+                .field("skip")
+                .hint("skip fewer"));
+            }
+            Ok(rest)
         })
         .collect()
 }

@@ -27,6 +27,12 @@ const BEYOND: f64 = 1.0;
 /// over seven it is 0.047. Where more are asked for, all of them: who stops at the first seed that shows what
 /// was hoped for tests more than once.
 const LEAST_SEEDS: usize = 7;
+
+/// Seeds that a verdict waits for, where `asked` were asked for.
+fn needed(asked: usize) -> usize {
+    asked.max(LEAST_SEEDS)
+}
+
 /// The largest change of one item, in points.
 const ITEM: f64 = 100.0;
 
@@ -82,7 +88,7 @@ impl<'a> Finalists<'a> {
         (!seeds.is_empty()).then_some(Self {
             before,
             seeds: seeds.len(),
-            needed: asked.max(LEAST_SEEDS),
+            needed: needed(asked),
             most_gain,
             least_safety_lost,
             least_knowledge_lost,
@@ -308,7 +314,7 @@ pub fn beyond_others(
             };
             let name = format!("{axis_name} lost beyond {name}, {items}, {seeds}, points");
             let more = paired(sides, axis)?;
-            let enough = pairs.len() >= asked.max(LEAST_SEEDS);
+            let enough = pairs.len() >= needed(asked);
             rows.push(below(name, BEYOND, more, |it| it.interval[1], enough));
         }
         let against = |row: &Target| (row.verdict == Verdict::Missed, row.bound);

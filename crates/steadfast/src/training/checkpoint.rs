@@ -158,16 +158,6 @@ impl Checkpoint {
         !steps_in(folder).is_empty()
     }
 
-    /// Whether a whole one of this run is in `folder`.
-    pub fn any_of(folder: &Path, run: &str) -> bool {
-        let paths = steps_in(folder)
-            .into_iter()
-            .map(|step| folder.join(format!("checkpoint-{step}")));
-        paths
-            .into_iter()
-            .any(|path| matches!(Self::read(&path, run), Ok(Some(_))))
-    }
-
     /// The newest whole checkpoint of this run in `folder`.
     pub fn latest(folder: &Path, run: &str, listener: &dyn Listener) -> Result<Option<Self>> {
         for step in steps_in(folder).into_iter().rev() {

@@ -61,10 +61,10 @@ pub fn divide(suite: Suite) -> (Suite, Suite) {
 }
 
 impl Suite {
-    /// At most `count` items that `seed` determines, in file order. Clusters take turns, so that no
-    /// conversation or template crowds out the others.
-    pub fn limit(mut self, count: usize, seed: u64) -> Suite {
-        if self.items.len() <= count {
+    /// At most `count` items that `seed` determines, in file order, without the `skip` that it would take
+    /// first. Clusters take turns, so that no conversation or template crowds out the others.
+    pub fn thinned(mut self, skip: usize, count: usize, seed: u64) -> Suite {
+        if skip == 0 && self.items.len() <= count {
             return self;
         }
         let seed = seed.to_string();
@@ -87,6 +87,7 @@ impl Suite {
         order.sort_unstable();
         let mut keep: Vec<usize> = order
             .into_iter()
+            .skip(skip)
             .take(count)
             .map(|(_, _, index)| index)
             .collect();
@@ -107,6 +108,7 @@ mod tests {
     use super::*;
     use crate::evaluation::Axis;
     use proptest::prelude::*;
+    use std::collections::BTreeSet;
 
     fn suite(clusters: &[usize]) -> Suite {
         let items = clusters
@@ -135,9 +137,9 @@ mod tests {
             clusters in proptest::collection::vec(0usize..6, 1..60), count in 0usize..70, seed: u64,
         ) {
             let whole = suite(&clusters);
-            let limited = whole.clone().limit(count, seed);
+            let limited = whole.clone().thinned(0, count, seed);
             prop_assert_eq!(limited.items.len(), count.min(clusters.len()));
-            prop_assert_eq!(&limited, &whole.clone().limit(count, seed));
+            prop_assert_eq!(&limited, &whole.clone().thinned(0, count, seed));
             // In file order, and every item from the suite.
             let mut rest = whole.items.iter();
             for item in &limited.items {
@@ -155,6 +157,19 @@ mod tests {
                 let given = some.get(&cluster).copied().unwrap_or(0);
                 prop_assert!(given + 1 >= most || given == available);
             }
+        }
+
+        #[test]
+        fn what_is_skipped_and_what_is_left_are_the_whole(
+            clusters in proptest::collection::vec(0usize..6, 1..60), skip in 0usize..70, seed: u64,
+        ) {
+            let whole = suite(&clusters);
+            let first = whole.clone().thinned(0, skip, seed);
+            let rest = whole.clone().thinned(skip, clusters.len(), seed);
+            let both: BTreeSet<&str> =
+                first.items.iter().chain(&rest.items).map(|item| item.id.as_str()).collect();
+            prop_assert_eq!(both.len(), whole.items.len());
+            prop_assert_eq!(first.items.len() + rest.items.len(), whole.items.len());
         }
 
         #[test]

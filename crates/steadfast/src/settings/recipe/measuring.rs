@@ -23,6 +23,7 @@ pub(super) fn suites(root: &Section<'_, '_>, scale: &Scale) -> Vec<SuiteSettings
     for section in sections {
         let name = section.text("name");
         let path = section.text("path");
+        let skip = section.size("skip", 0).unwrap_or(0);
         let limit = section.size("limit", 1);
         let split = section.choice("split", &Split::NAMES);
         if !section.has("name") {
@@ -60,6 +61,7 @@ pub(super) fn suites(root: &Section<'_, '_>, scale: &Scale) -> Vec<SuiteSettings
             suites.push(SuiteSettings {
                 name,
                 path: path.map(PathBuf::from),
+                skip,
                 limit: limit.or(scale.items),
                 split: split.and_then(|name| Split::named(&name)),
             });
@@ -78,6 +80,7 @@ pub fn shipped_suites(limit: Option<usize>) -> Vec<SuiteSettings> {
             name: (*name).to_owned(),
             path: None,
             split: None,
+            skip: 0,
             limit: limit.map(|limit| {
                 if beside(name) {
                     limit.div_ceil(2)
