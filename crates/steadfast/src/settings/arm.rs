@@ -228,12 +228,22 @@ pub struct AnchorSettings {
     /// Weight of their mean in the loss.
     #[serde(rename = "anchor_weight")]
     pub weight: f64,
+    /// Of each reply only so many first tokens, so that as many tokens reach more replies; `None` reads them
+    /// whole.
+    #[serde(rename = "anchor_tokens", skip_serializing_if = "Option::is_none")]
+    pub tokens: Option<usize>,
 }
 
 impl AnchorSettings {
     /// Whether any are read.
     pub fn is_on(&self) -> bool {
         self.share > 0.0
+    }
+
+    /// What it reads of a reply.
+    pub fn part<'a>(&self, reply: &'a [u32]) -> &'a [u32] {
+        let tokens = self.tokens.unwrap_or(reply.len());
+        &reply[..tokens.min(reply.len())]
     }
 }
 
@@ -325,6 +335,7 @@ impl Hyperparameters {
                     0.0
                 },
                 weight: 1.0,
+                tokens: None,
             },
             null_space: (method == MethodName::NullSpace).then(NullSpaceSettings::default),
         }

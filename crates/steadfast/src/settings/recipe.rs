@@ -404,6 +404,9 @@ fn hyperparameters(
         &mut settings.anchor.weight,
         section.number("anchor_weight", Bounds::NotNegative),
     );
+    if let Some(tokens) = section.size("anchor_tokens", 1) {
+        settings.anchor.tokens = Some(tokens);
+    }
     let null_space = null_space(section);
     let Some(method) = method else {
         return settings;
@@ -568,6 +571,21 @@ mod tests {
             (4, 8.0, Length::Epochs(2.0))
         );
         assert_eq!(arm.null_space, None);
+    }
+
+    #[test]
+    fn of_retained_replies_the_first_tokens_are_read_where_that_is_asked_for() {
+        let anchor = |lines: &str| {
+            let text = format!("name = \"x\"\n[[arms]]\nmethod = \"null-space\"\n{lines}");
+            let settings = parse(Path::new("r.toml"), &text, &Overrides::default()).expect("valid");
+            settings.arms[0].hyperparameters.anchor.clone()
+        };
+        let (whole, begun) = (anchor(""), anchor("anchor_tokens = 2\n"));
+        assert_eq!(whole.part(&[5, 6, 7]), [5, 6, 7]);
+        assert_eq!(begun.part(&[5, 6, 7]), [5, 6]);
+        assert_eq!(begun.part(&[5]), [5]);
+        let json = serde_json::to_string(&whole).unwrap();
+        assert!(!json.contains("anchor_tokens"), "old runs keep their id");
     }
 
     #[test]

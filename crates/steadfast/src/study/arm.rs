@@ -150,8 +150,10 @@ pub fn retains(arm: &ArmSettings) -> bool {
 
 /// What training the arm asks of memory.
 pub fn load(arm: &ArmSettings, retain: &RetainSettings) -> Load {
-    let anchored = if arm.hyperparameters.anchor.is_on() {
-        retain.prompts * retain.reply_tokens
+    let anchor = &arm.hyperparameters.anchor;
+    let anchored = if anchor.is_on() {
+        let tokens = anchor.tokens.unwrap_or(retain.reply_tokens);
+        retain.prompts * tokens.min(retain.reply_tokens)
     } else {
         0
     };
@@ -438,7 +440,7 @@ fn anchors(work: &Work<'_>) -> Result<Anchors> {
     }
     let pairs: Vec<(&[u32], &[u32])> = retained(work)?
         .iter()
-        .map(|one| (one.prompt.as_slice(), one.reply.as_slice()))
+        .map(|one| (one.prompt.as_slice(), own.part(&one.reply)))
         .collect();
     Ok(Anchors {
         replies: Anchor::read(&work.base.decoder, &pairs)?,

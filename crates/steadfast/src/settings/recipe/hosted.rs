@@ -24,7 +24,7 @@ const OWN: [(&str, Name); 6] = [
     ("warmup", Name::Together),
 ];
 /// What only arms on this machine know.
-const LOCAL: [&str; 17] = [
+const LOCAL: [&str; 18] = [
     "steps",
     "targets",
     "rank_stabilized",
@@ -38,6 +38,7 @@ const LOCAL: [&str; 17] = [
     "anchor",
     "anchor_share",
     "anchor_weight",
+    "anchor_tokens",
     "rho",
     "subspace",
     "scales",
