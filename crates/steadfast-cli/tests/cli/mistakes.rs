@@ -56,6 +56,7 @@ mistake!(recipe_missing_retained, "r.toml" => format!("{ARM}[retain]\npaths = [\
 mistake!(tune_retains_nothing, "d.jsonl" => GOOD; "tune", "--data", "d.jsonl", "--retain", "d.jsonl", "--retain", "nowhere.jsonl");
 mistake!(recipe_many, "r.toml" => "name = \"a/b\"\nseeds = [1, 1]\n[retain]\nprompts = 0\n[[arms]]\nmethod = 3\ntargets = [\"q_porj\"]\nwarmup = 2\n[[suites]]\nname = \"bookng\"\nlimit = 0\n"; "study", "r.toml");
 mistake!(recipe_finalists, "r.toml" => format!("name = \"x\"\nkeep = \"scores\"\n[budget]\nsafety = 1\ndomain_leakage = -1\n[finalists]\nseeds = [2, 2]\ncomparators = [\"lorra\", \"lora\", \"lora\"]\n{}", ARM.replace("name = \"x\"\n", "")); "study", "r.toml");
+mistake!(recipe_skips_all_items, "r.toml" => format!("{ARM}[[suites]]\nname = \"statements\"\nskip = 9999\n"); "plan", "r.toml", "--quiet");
 mistake!(recipe_finalists_without_an_axis, "r.toml" => "name = \"x\"\n[[arms]]\nmethod = \"lora\"\nrole = \"yardstick\"\n[[arms]]\nmethod = \"null-space\"\nrole = \"candidate\"\n[finalists]\nseeds = [0]\n[[finalists.suites]]\nname = \"booking\"\n"; "study", "r.toml", "--quiet");
 mistake!(frontier_of_something_else, "f.json" => "{\n\"schema\": 1}"; "frontier", "f.json");
 mistake!(frontier_of_another_version, "f.json" => "{\n\"schema\": \"steadfast.frontier/2\"}"; "frontier", "f.json");

@@ -240,10 +240,14 @@ impl AnchorSettings {
         self.share > 0.0
     }
 
+    /// How many tokens it reads of a reply of so many.
+    pub fn tokens_of(&self, reply: usize) -> usize {
+        self.tokens.map_or(reply, |most| most.min(reply))
+    }
+
     /// What it reads of a reply.
     pub fn part<'a>(&self, reply: &'a [u32]) -> &'a [u32] {
-        let tokens = self.tokens.unwrap_or(reply.len());
-        &reply[..tokens.min(reply.len())]
+        &reply[..self.tokens_of(reply.len())]
     }
 }
 

@@ -152,8 +152,7 @@ pub fn retains(arm: &ArmSettings) -> bool {
 pub fn load(arm: &ArmSettings, retain: &RetainSettings) -> Load {
     let anchor = &arm.hyperparameters.anchor;
     let anchored = if anchor.is_on() {
-        let tokens = anchor.tokens.unwrap_or(retain.reply_tokens);
-        retain.prompts * tokens.min(retain.reply_tokens)
+        retain.prompts * anchor.tokens_of(retain.reply_tokens)
     } else {
         0
     };
