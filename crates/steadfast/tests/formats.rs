@@ -3,7 +3,8 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use steadfast::evaluation::measurement::{Measurement, compare};
+use steadfast::evaluation::comparison::compare;
+use steadfast::evaluation::measurement::Measurement;
 use steadfast::events::Silent;
 use steadfast::models::Adapter;
 use steadfast::results::Results;

@@ -6,8 +6,8 @@ use crate::output::{self, Table};
 use clap::Args;
 use std::path::PathBuf;
 use steadfast::Result;
+use steadfast::evaluation::comparison::{Comparison, compare};
 use steadfast::evaluation::judge::check::INDICATIVE;
-use steadfast::evaluation::measurement::{Comparison, compare};
 use steadfast::results::{Change, Judged};
 
 /// The flags of `compare`.

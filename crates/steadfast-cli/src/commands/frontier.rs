@@ -5,15 +5,15 @@ use crate::output::{self, Table};
 use clap::Args;
 use std::path::PathBuf;
 use steadfast::Result;
-use steadfast::reports::frontier::{Estimate, Frontier, Point};
+use steadfast::reports::frontier::{Changes, Estimate, Frontier, OverSeeds, Point};
 use steadfast::results::probability;
 
 /// The flags of `frontier`.
 #[derive(Args, Debug)]
 #[command(
     after_help = "Example:\n  steadfast frontier docs/results/frontier.json --markdown\n\n\
-        Gains, losses and leakage are points with their 95% intervals over items; nll gain and drift \
-        are nats a token."
+        Gains, losses and leakage are points with their 95% intervals over items, and over seeds where \
+        a row has several; nll gain and drift are nats a token."
 )]
 pub struct Arguments {
     /// What a study with [finalists] has written
@@ -91,6 +91,12 @@ fn parts(frontier: &Frontier) -> Vec<Part> {
         }
         parts.push(Part::Table(Some("chosen by them"), table));
     }
+    if !frontier.test_over_seeds.is_empty() {
+        parts.push(Part::Table(
+            Some("on test items, over seeds"),
+            averages(&frontier.test_over_seeds),
+        ));
+    }
     if !frontier.test.is_empty() {
         parts.push(Part::Table(Some("on test items"), points(&frontier.test)));
     }
@@ -133,9 +139,23 @@ fn share(value: Option<f64>) -> String {
 }
 
 fn points(points: &[Point]) -> Table {
+    let rows = points
+        .iter()
+        .map(|point| (point.setting(), point.seed.to_string(), &point.changes));
+    table("seed", rows)
+}
+
+fn averages(averages: &[OverSeeds]) -> Table {
+    let rows = averages
+        .iter()
+        .map(|one| (one.setting(), one.seeds.len().to_string(), &one.changes));
+    table("seeds", rows)
+}
+
+fn table<'a>(second: &str, rows: impl Iterator<Item = (String, String, &'a Changes)>) -> Table {
     let mut table = Table::new(&[
         "arm",
-        "seed",
+        second,
         "gain",
         "nll gain",
         "safety lost",
@@ -147,16 +167,16 @@ fn points(points: &[Point]) -> Table {
         let interval = output::interval(it.ci95, 1);
         format!("{} ({interval})", output::signed(it.value, 1))
     };
-    for point in points {
+    for (setting, seed, changes) in rows {
         table.row(vec![
-            point.setting(),
-            point.seed.to_string(),
-            estimate(point.gain),
-            output::signed(point.likelihood_gain.value, 3),
-            estimate(point.safety_loss),
-            estimate(point.knowledge_loss),
-            format!("{:.3}", point.drift),
-            estimate(point.leakage),
+            setting,
+            seed,
+            estimate(changes.gain),
+            output::signed(changes.likelihood_gain.value, 3),
+            estimate(changes.safety_loss),
+            estimate(changes.knowledge_loss),
+            format!("{:.3}", changes.drift),
+            estimate(changes.leakage),
         ]);
     }
     table

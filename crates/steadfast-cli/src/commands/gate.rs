@@ -8,7 +8,8 @@ use clap::Args;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use steadfast::evaluation::Axis;
-use steadfast::evaluation::measurement::{compare, gate};
+use steadfast::evaluation::comparison::compare;
+use steadfast::evaluation::gate::gate;
 use steadfast::settings::suggest;
 use steadfast::{Error, Result};
 

@@ -65,3 +65,23 @@ fn a_frontier_is_printed_for_people_and_programs() {
     let file: serde_json::Value = serde_json::from_slice(&file).expect("JSON");
     assert_eq!(document, file);
 }
+
+/// Every seed answers the same items, so that what stands over seeds is the mean of what stands by seed.
+#[test]
+fn a_row_over_seeds_is_the_mean_of_its_seeds() {
+    let document: serde_json::Value = serde_json::from_str(&printed(&["--json"])).expect("JSON");
+    let list = |field: &str| document[field].as_array().cloned().expect("a list");
+    let over_seeds = list("test_over_seeds");
+    assert!(!over_seeds.is_empty());
+    for row in &over_seeds {
+        let mut points = list("test");
+        points.retain(|point| point["arm"] == row["arm"] && point["scale"] == row["scale"]);
+        let seeds: Vec<_> = points.iter().map(|point| point["seed"].clone()).collect();
+        assert_eq!(row["seeds"], serde_json::Value::from(seeds));
+        for number in ["gain", "safety_loss", "knowledge_loss", "leakage"] {
+            let value = |row: &serde_json::Value| row[number]["value"].as_f64().expect("a number");
+            let mean = points.iter().map(value).sum::<f64>() / points.len() as f64;
+            assert!((value(row) - mean).abs() < 1e-9, "{number} of {row}");
+        }
+    }
+}

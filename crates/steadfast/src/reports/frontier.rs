@@ -31,6 +31,9 @@ pub struct Frontier {
     pub chosen: Vec<Choice>,
     /// The finalists on test items, a point a seed, and then the comparators.
     pub test: Vec<Point>,
+    /// The same over all seeds that each was measured under; absent in older files.
+    #[serde(default)]
+    pub test_over_seeds: Vec<OverSeeds>,
     /// Every setting on development items.
     pub development: Vec<Point>,
     /// What was asked for and is not here.
@@ -151,7 +154,7 @@ impl Choice {
 pub struct Estimate {
     /// The mean.
     pub value: f64,
-    /// Bootstrap over items, clustered.
+    /// Bootstrap over items, clustered, and over seeds where there are several.
     pub ci95: [f64; 2],
 }
 
@@ -165,20 +168,9 @@ impl Estimate {
     }
 }
 
-/// One setting under one seed: what it gained and lost against the base on the same items, in points
-/// unless said otherwise.
+/// What was gained and lost against the base on the same items, in points unless said otherwise.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Point {
-    /// The arm.
-    pub arm: String,
-    /// Its method.
-    pub method: String,
-    /// `yardstick`, `candidate`, or neither.
-    pub role: Option<String>,
-    /// What its change is multiplied with.
-    pub scale: Multiple,
-    /// Of training.
-    pub seed: u64,
+pub struct Changes {
     /// Step accuracy of generated replies gained.
     pub gain: Estimate,
     /// Likelihood of the reference replies gained, nats a token.
@@ -195,10 +187,49 @@ pub struct Point {
     pub leakage: Estimate,
     /// Incoherent replies to safety prompts, above the base's.
     pub incoherence: Estimate,
+}
+
+/// One setting under one seed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Point {
+    /// The arm.
+    pub arm: String,
+    /// Its method.
+    pub method: String,
+    /// `yardstick`, `candidate`, or neither.
+    pub role: Option<String>,
+    /// What its change is multiplied with.
+    pub scale: Multiple,
+    /// Of training.
+    pub seed: u64,
+    /// Intervals over items.
+    #[serde(flatten)]
+    pub changes: Changes,
     /// Tokens read in training.
     pub training_tokens: u64,
     /// Wall time of training.
     pub training_seconds: f64,
+}
+
+/// One setting over its seeds.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct OverSeeds {
+    /// The arm.
+    pub arm: String,
+    /// What its change is multiplied with.
+    pub scale: Multiple,
+    /// Of training.
+    pub seeds: Vec<u64>,
+    /// Means over the seeds, with intervals over items and seeds.
+    #[serde(flatten)]
+    pub changes: Changes,
+}
+
+impl OverSeeds {
+    /// The arm with its scale.
+    pub fn setting(&self) -> String {
+        setting(&self.arm, self.scale)
+    }
 }
 
 impl Point {

@@ -4,11 +4,10 @@ use super::budget::Choice;
 use super::hosted::{self, HostedOutcome};
 use super::workbench::Outcome;
 use crate::evaluation::Axis;
+use crate::evaluation::comparison::{Comparison, compare_judged, metric_changes};
 use crate::evaluation::items::Suite;
 use crate::evaluation::judge::session::JudgedBy;
-use crate::evaluation::measurement::{
-    Comparison, Sample, axis_values, compare_judged, metric_changes,
-};
+use crate::evaluation::measurement::{Sample, axis_values};
 use crate::evaluation::scorers::constructive;
 use crate::evaluation::statistics;
 use crate::events::{Event, Listener};

@@ -9,8 +9,9 @@
 
 use super::workbench::{Trained, Workbench};
 use super::{arm, measuring};
+use crate::evaluation::comparison::{compare_samples, loss_bound};
 use crate::evaluation::items::Suite;
-use crate::evaluation::measurement::{Sample, compare_samples, loss_bound};
+use crate::evaluation::measurement::Sample;
 use crate::evaluation::{Axis, Budgeted};
 use crate::events::Event;
 use crate::models::Multiple;

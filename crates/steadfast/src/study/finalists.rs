@@ -10,11 +10,14 @@ use super::arm;
 use super::targets::{Finalists, beyond_others};
 use super::workbench::{Outcome, Part, Workbench};
 use crate::evaluation::Axis;
-use crate::evaluation::measurement::{Sample, losses, metric_changes};
+use crate::evaluation::comparison::{losses, metric_changes};
+use crate::evaluation::measurement::Sample;
 use crate::evaluation::statistics::{self, Spread};
 use crate::events::Event;
 use crate::models::Multiple;
-use crate::reports::frontier::{Choice, Estimate, Frontier, Point, Rule, SCHEMA};
+use crate::reports::frontier::{
+    Changes, Choice, Estimate, Frontier, OverSeeds, Point, Rule, SCHEMA,
+};
 use crate::settings::{FinalistSettings, Role, StudySettings};
 use crate::{Error, Result};
 use std::cell::OnceCell;
@@ -90,6 +93,7 @@ pub fn run(
         targets,
         chosen,
         test: points(&test_before, &tested)?,
+        test_over_seeds: over_seeds(&test_before, &tested)?,
         development,
         not_run,
     }))
@@ -100,38 +104,75 @@ fn points(before: &[Sample], outcomes: &[Outcome<'_>]) -> Result<Vec<Point>> {
     outcomes
         .iter()
         .map(|outcome| {
-            let after = &outcome.after;
-            let lost = |axis| -> Result<Estimate> {
-                Ok(estimate(statistics::crossed(
-                    &[losses(before, after, axis)?],
-                    0,
-                )))
-            };
-            let changed = |axis, metric, sign: f64| -> Result<Estimate> {
-                let changes =
-                    statistics::signed(metric_changes(before, after, axis, metric)?, sign);
-                Ok(estimate(statistics::crossed(&[vec![changes]], 0)))
-            };
-            let gain = lost(Axis::Proficiency)?;
             Ok(Point {
                 arm: outcome.arm.name.clone(),
                 method: outcome.arm.method.name().into(),
                 role: outcome.arm.role.map(|role| role.name().into()),
                 scale: outcome.scale,
                 seed: outcome.seed,
-                gain: gain.negated(),
-                likelihood_gain: changed(Axis::Proficiency, "reference_nll", -1.0)?,
-                safety_loss: lost(Axis::Safety)?,
-                constructive_reply_loss: changed(Axis::Safety, "constructive_reply", -1.0)?,
-                knowledge_loss: lost(Axis::Knowledge)?,
-                drift: outcome.tuned.drift,
-                leakage: changed(Axis::Safety, "domain_leakage", 1.0)?,
-                incoherence: changed(Axis::Safety, "coherence", -1.0)?,
+                changes: changes(before, &[outcome])?,
                 training_tokens: outcome.tuned.training.tokens,
                 training_seconds: outcome.tuned.training.seconds,
             })
         })
         .collect()
+}
+
+/// The same for each setting over its seeds, in the order of their first.
+fn over_seeds(before: &[Sample], outcomes: &[Outcome<'_>]) -> Result<Vec<OverSeeds>> {
+    let mut groups: Vec<Vec<&Outcome<'_>>> = Vec::new();
+    for outcome in outcomes {
+        let same = |group: &&mut Vec<&Outcome<'_>>| {
+            group[0].arm.name == outcome.arm.name && group[0].scale == outcome.scale
+        };
+        match groups.iter_mut().find(same) {
+            Some(group) => group.push(outcome),
+            None => groups.push(vec![outcome]),
+        }
+    }
+    let over_seeds = |group: Vec<&Outcome<'_>>| {
+        Ok(OverSeeds {
+            arm: group[0].arm.name.clone(),
+            scale: group[0].scale,
+            seeds: group.iter().map(|outcome| outcome.seed).collect(),
+            changes: changes(before, &group)?,
+        })
+    };
+    groups.into_iter().map(over_seeds).collect()
+}
+
+/// What one setting gained and lost, over its seeds.
+fn changes(before: &[Sample], seeds: &[&Outcome<'_>]) -> Result<Changes> {
+    let lost = |axis| -> Result<Estimate> {
+        let of_seeds = seeds
+            .iter()
+            .map(|outcome| losses(before, &outcome.after, axis));
+        Ok(estimate(statistics::crossed(
+            &of_seeds.collect::<Result<Vec<_>>>()?,
+            0,
+        )))
+    };
+    let changed = |axis, metric, sign: f64| -> Result<Estimate> {
+        let of_seeds = seeds.iter().map(|outcome| {
+            let changes = metric_changes(before, &outcome.after, axis, metric)?;
+            Ok(vec![statistics::signed(changes, sign)])
+        });
+        Ok(estimate(statistics::crossed(
+            &of_seeds.collect::<Result<Vec<_>>>()?,
+            0,
+        )))
+    };
+    let drift = seeds.iter().map(|outcome| outcome.tuned.drift).sum::<f64>();
+    Ok(Changes {
+        gain: lost(Axis::Proficiency)?.negated(),
+        likelihood_gain: changed(Axis::Proficiency, "reference_nll", -1.0)?,
+        safety_loss: lost(Axis::Safety)?,
+        constructive_reply_loss: changed(Axis::Safety, "constructive_reply", -1.0)?,
+        knowledge_loss: lost(Axis::Knowledge)?,
+        drift: drift / seeds.len() as f64,
+        leakage: changed(Axis::Safety, "domain_leakage", 1.0)?,
+        incoherence: changed(Axis::Safety, "coherence", -1.0)?,
+    })
 }
 
 fn estimate(spread: Spread) -> Estimate {
@@ -173,9 +214,9 @@ fn settings_with(role: Role, points: &[Point]) -> Vec<Setting> {
             Setting {
                 arm: group[0].arm.clone(),
                 scale: group[0].scale,
-                gain: mean(|point| point.gain.value),
-                safety: mean(|point| point.safety_loss.value),
-                knowledge: mean(|point| point.knowledge_loss.value),
+                gain: mean(|point| point.changes.gain.value),
+                safety: mean(|point| point.changes.safety_loss.value),
+                knowledge: mean(|point| point.changes.knowledge_loss.value),
             }
         })
         .collect()
@@ -259,14 +300,16 @@ mod tests {
             role: role.map(|role| role.name().into()),
             scale: Multiple::even(scale),
             seed: 0,
-            gain: at(numbers[0]),
-            likelihood_gain: at(0.0),
-            safety_loss: at(numbers[1]),
-            constructive_reply_loss: at(0.0),
-            knowledge_loss: at(numbers[2]),
-            drift: 0.1,
-            leakage: at(0.0),
-            incoherence: at(0.0),
+            changes: Changes {
+                gain: at(numbers[0]),
+                likelihood_gain: at(0.0),
+                safety_loss: at(numbers[1]),
+                constructive_reply_loss: at(0.0),
+                knowledge_loss: at(numbers[2]),
+                drift: 0.1,
+                leakage: at(0.0),
+                incoherence: at(0.0),
+            },
             training_tokens: 1,
             training_seconds: 1.0,
         }

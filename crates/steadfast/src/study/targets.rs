@@ -5,7 +5,8 @@
 use super::workbench::Outcome;
 use crate::Result;
 use crate::evaluation::Axis;
-use crate::evaluation::measurement::{Sample, losses, metric_changes};
+use crate::evaluation::comparison::{losses, metric_changes};
+use crate::evaluation::measurement::Sample;
 use crate::evaluation::statistics::{self, Observation, Spread};
 use crate::reports::frontier::{Choice, Headline, Rule, Target, Verdict};
 use crate::settings::{Role, setting};

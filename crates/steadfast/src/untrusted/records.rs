@@ -3,8 +3,9 @@
 use super::{in_folder, named, unknown};
 use crate::Result;
 use crate::conversations::{chat, dialogues};
+use crate::evaluation::comparison::compare;
 use crate::evaluation::judge::cache::{Cache, Key};
-use crate::evaluation::measurement::{self, Measurement};
+use crate::evaluation::measurement::Measurement;
 use crate::evaluation::suites;
 use crate::providers::record::Record;
 use crate::results::Results;
@@ -51,7 +52,7 @@ pub fn record(bytes: &[u8]) -> Result<()> {
         "results.json" => Results::parse(text).map(drop),
         "measurement.json" => {
             let measured = Measurement::parse(text)?;
-            measurement::compare(&measured, &measured).map(drop)
+            compare(&measured, &measured).map(drop)
         }
         "scores.jsonl.gz" => in_folder(&[("test/a.jsonl.gz", content)], |folder| {
             Kept::new(folder).find("test", "a", "key").map(drop)

@@ -1,6 +1,7 @@
 //! Columns, pairs, bounds, and what a judge adds.
 
 use super::*;
+use crate::evaluation::gate::gate;
 use crate::evaluation::judge::check::Agreement;
 
 fn sample(suite: &str, axis: Axis, item: usize, score: f64) -> Sample {
