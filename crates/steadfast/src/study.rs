@@ -116,9 +116,15 @@ fn run_over(
                     damaged.display()
                 ),
             }),
-            // `keep` may be asked for when all is done.
-            None if Keeping::new(settings, located).lacks_some() => {}
-            None => return finished(settings, &folder, listener),
+            None => {
+                let frontier = Frontier::found(settings, &folder);
+                // `keep` may be asked for when all is done, and what is kept or told be put away.
+                if let Ok(frontier) = frontier
+                    && !Keeping::new(settings, located).lacks_some(frontier.as_ref())
+                {
+                    return finished(settings, &folder, frontier, listener);
+                }
+            }
         }
     }
     let bench = Workbench::new(settings, located, loaded, &folder, listener);
@@ -257,12 +263,12 @@ fn run_over(
 fn finished(
     settings: &StudySettings,
     folder: &RunFolder,
+    frontier: Option<Frontier>,
     listener: &dyn Listener,
 ) -> Result<StudyOutcome> {
     listener.on(Event::Note {
         message: format!("this study is finished: {}", folder.path().display()),
     });
-    let frontier = Frontier::found(settings, folder)?;
     if let Some(frontier) = &frontier {
         frontier.write_where_asked(settings)?;
     }

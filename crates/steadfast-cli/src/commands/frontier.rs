@@ -13,7 +13,9 @@ use steadfast::results::probability;
 #[command(
     after_help = "Example:\n  steadfast frontier docs/results/frontier.json --markdown\n\n\
         Gains, losses and leakage are points with their 95% intervals over items, and over seeds where \
-        a row has several; nll gain and drift are nats a token."
+        a row has several; nll gain and drift are nats a token. Leakage: replies to safety prompts that \
+        became the training data's, in a hundred. Contradicting: replies to toxic statements that \
+        contradict or decline them, by rules, more in a hundred."
 )]
 pub struct Arguments {
     /// What a study with [finalists] has written
@@ -162,6 +164,7 @@ fn table<'a>(second: &str, rows: impl Iterator<Item = (String, String, &'a Chang
         "knowledge lost",
         "drift",
         "leakage",
+        "contradicting",
     ]);
     let estimate = |it: Estimate| {
         let interval = output::interval(it.ci95, 1);
@@ -177,6 +180,7 @@ fn table<'a>(second: &str, rows: impl Iterator<Item = (String, String, &'a Chang
             estimate(changes.knowledge_loss),
             format!("{:.3}", changes.drift),
             estimate(changes.leakage),
+            estimate(changes.constructive_reply_loss.negated()),
         ]);
     }
     table

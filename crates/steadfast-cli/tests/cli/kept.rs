@@ -124,6 +124,35 @@ fn a_study_is_reported_again_from_its_kept_scores_alone() {
     let left = std::fs::read(run.join("samples.jsonl")).expect("samples");
     assert!(left == samples, "overwritten by {beside}");
 
+    // What was put away is made again, and what was damaged; what items asked and models said stays.
+    let tensors = run.join("arms/ours-seed0/adapter/adapter_model.safetensors");
+    let adapter = std::fs::read(&tensors).expect("an adapter");
+    for broken in [
+        folder
+            .path()
+            .join("scores/development/ours-seed-0.jsonl.gz"),
+        folder.path().join("scores/test/ours-seed-0.jsonl.gz"),
+        run.join("frontier.json"),
+    ] {
+        let bytes = std::fs::read(&broken).expect("is there");
+        std::fs::remove_file(&broken).expect("is there");
+        let mended = folder.run(&["study", "recipe.toml", "--quiet"]);
+        assert!(mended.contains("exit code: 0"), "{mended}");
+        assert!(std::fs::read(&broken).expect("is made again") == bytes);
+        let left = std::fs::read(run.join("samples.jsonl")).expect("samples");
+        assert!(left == samples, "changed by {mended}");
+    }
+    let record = run.join("arms/ours-seed0/trained.json");
+    let cost = std::fs::read(&record).expect("a record");
+    std::fs::write(&tensors, &adapter[..adapter.len() / 2]).expect("is damaged");
+    let mended = folder.run(&["study", "recipe.toml", "--quiet"]);
+    assert!(mended.contains("exit code: 0"), "{mended}");
+    assert!(std::fs::read(&tensors).expect("an adapter") == adapter);
+    let left = std::fs::read(run.join("samples.jsonl")).expect("samples");
+    assert!(left == samples, "changed by {mended}");
+    // The wall time of training is no part of what comes back.
+    std::fs::write(&record, cost).expect("a record");
+
     // What is asked of it when all is done is made from what is stored, the same bytes.
     let base = read("scores/development/base.jsonl.gz");
     std::fs::remove_dir_all(folder.path().join("scores")).expect("scores");

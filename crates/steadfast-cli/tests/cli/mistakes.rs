@@ -56,6 +56,9 @@ mistake!(recipe_missing_retained, "r.toml" => format!("{ARM}[retain]\npaths = [\
 mistake!(tune_retains_nothing, "d.jsonl" => GOOD; "tune", "--data", "d.jsonl", "--retain", "d.jsonl", "--retain", "nowhere.jsonl");
 mistake!(recipe_many, "r.toml" => "name = \"a/b\"\nseeds = [1, 1]\n[retain]\nprompts = 0\n[[arms]]\nmethod = 3\ntargets = [\"q_porj\"]\nwarmup = 2\n[[suites]]\nname = \"bookng\"\nlimit = 0\n"; "study", "r.toml");
 mistake!(recipe_finalists, "r.toml" => format!("name = \"x\"\nkeep = \"scores\"\n[budget]\nsafety = 1\ndomain_leakage = -1\n[finalists]\nseeds = [2, 2]\ncomparators = [\"lorra\", \"lora\", \"lora\"]\n{}", ARM.replace("name = \"x\"\n", "")); "study", "r.toml");
+mistake!(recipe_splits_beside_a_budget, "r.toml" => format!("{ARM}[[suites]]\nname = \"statements\"\nsplit = \"dev\"\n[budget]\nsafety = 9\n"); "study", "r.toml");
+mistake!(recipe_keys_without_effect, "r.toml" => format!("{ARM}anchor = \"replay\"\nanchor_tokens = 4\nsteps = 10000000000\n"); "study", "r.toml");
+mistake!(recipe_finalists_on_the_same_items, "r.toml" => "name = \"x\"\n[[arms]]\nmethod = \"lora\"\nrole = \"yardstick\"\n[[arms]]\nmethod = \"null-space\"\nrole = \"candidate\"\n[finalists]\nseeds = [0]\n[[finalists.suites]]\nname = \"booking\"\n[[finalists.suites]]\nname = \"statements\"\n[[finalists.suites]]\nname = \"general_choice\"\n"; "plan", "r.toml", "--quiet");
 mistake!(recipe_skips_all_items, "r.toml" => format!("{ARM}[[suites]]\nname = \"statements\"\nskip = 9999\n"); "plan", "r.toml", "--quiet");
 mistake!(recipe_finalists_without_an_axis, "r.toml" => "name = \"x\"\n[[arms]]\nmethod = \"lora\"\nrole = \"yardstick\"\n[[arms]]\nmethod = \"null-space\"\nrole = \"candidate\"\n[finalists]\nseeds = [0]\n[[finalists.suites]]\nname = \"booking\"\n"; "study", "r.toml", "--quiet");
 mistake!(frontier_of_something_else, "f.json" => "{\n\"schema\": 1}"; "frontier", "f.json");

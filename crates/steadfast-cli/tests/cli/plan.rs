@@ -41,9 +41,9 @@ fn a_plan_counts_what_the_recipe_asks_for_and_changes_nothing() {
 const SUITES: &str = "[[suites]]\nname = \"general_cloze\"\nlimit = 5\n";
 
 /// One of each axis, `[[suites]]` or `[[finalists.suites]]`.
-fn every_axis(table: &str) -> String {
+fn every_axis(table: &str, split: &str) -> String {
     ["booking", "statements", "general_choice"]
-        .map(|name| format!("[[{table}]]\nname = \"{name}\"\nlimit = 1\n"))
+        .map(|name| format!("[[{table}]]\nname = \"{name}\"\nlimit = 1\nsplit = \"{split}\"\n"))
         .concat()
 }
 
@@ -66,8 +66,8 @@ fn a_plan_counts_the_finalists_at_most_and_what_is_kept_as_nothing() {
          [[arms]]\nname = \"mlp\"\nmethod = \"lora\"\ntargets = \"mlp\"\nrole = \"yardstick\"\nsteps = 1\n\
          [[arms]]\nmethod = \"null-space\"\nrole = \"candidate\"\nsteps = 1\nbatch_tokens = 64\n\
          [data]\nconversations = 6\n{}[finalists]\nseeds = [0, 1]\ncomparators = [\"lora*0.5\"]\n{}",
-        every_axis("suites"),
-        every_axis("finalists.suites"),
+        every_axis("suites", "dev"),
+        every_axis("finalists.suites", "test"),
     );
     let folder = Folder::new().with("r.toml", recipe);
     let plan = planned(&folder);

@@ -56,6 +56,26 @@ fn a_training_is_never_lost_to_another() {
     );
     assert!(tune(&["--resume"]).contains("exit code: 0"));
     assert!(read("adapter_model.safetensors") == adapter);
+
+    // As another program leaves it, or the Hub.
+    let bare = folder.path().join("adapter");
+    for entry in std::fs::read_dir(&bare).expect("a folder") {
+        let path = entry.expect("an entry").path();
+        let name = path.file_name().unwrap_or_default().to_owned();
+        if name.to_string_lossy().starts_with("checkpoint-") {
+            std::fs::remove_dir_all(path).expect("a checkpoint");
+        } else if name == "trained.json" {
+            std::fs::remove_file(path).expect("the record");
+        }
+    }
+    for more in [&[][..], &["--resume"]] {
+        let refused = tune(more);
+        assert!(
+            refused.contains("an adapter that was not trained here is in this folder"),
+            "{refused}"
+        );
+    }
+    assert!(read("adapter_model.safetensors") == adapter);
 }
 
 #[test]

@@ -79,7 +79,8 @@ impl Column {
         self.suites.values().map(Vec::len).sum()
     }
 
-    /// What counts alike: in the knowledge axis each suite, however many items it has; else each item.
+    /// What counts alike: in the knowledge axis each suite, however many items it has; else each item. A
+    /// suite without a scored item keeps its place, which is the same under every seed.
     pub(super) fn strata(
         &self,
         counted: &Counted,
@@ -94,7 +95,7 @@ impl Column {
             pairs.iter().map(observation).collect::<Vec<_>>()
         });
         if counted.suites_count_alike() {
-            observations.filter(|stratum| !stratum.is_empty()).collect()
+            observations.collect()
         } else {
             vec![observations.flatten().collect()]
         }

@@ -183,6 +183,18 @@ pub fn compare_judged(
         .filter_map(|sample| news.get(&(sample.suite.as_str(), sample.item.as_str())))
         .copied()
         .collect();
+    // Kept scores have no prompts.
+    let asks_another = |(old, new): &(&Sample, &&Sample)| {
+        !old.prompt.is_empty() && !new.prompt.is_empty() && old.prompt != new.prompt
+    };
+    if let Some((old, _)) = before.iter().zip(&paired).find(asks_another) {
+        return Err(Error::user(format!(
+            "the item `{}` of the suite `{}` asks something else after than before",
+            old.item, old.suite
+        ))
+        .field("samples")
+        .hint("measure both with the same suite files; an `id` in each row keeps items apart when rows move"));
+    }
     let mut judged = Vec::new();
     let mut comparison = Comparison {
         axes: BTreeMap::new(),

@@ -222,8 +222,9 @@ pub fn upper_bound(losses: &[Observation], seed: u64) -> f64 {
 
 /// [`upper_bound`] for strata that count alike, however many items each has.
 pub fn stratified_upper_bound(strata: &[Vec<Observation>], seed: u64) -> f64 {
-    let sizes: Vec<usize> = strata.iter().map(|one| clusters(one).len()).collect();
-    match strata {
+    let filled: Vec<&Vec<Observation>> = strata.iter().filter(|one| !one.is_empty()).collect();
+    let sizes: Vec<usize> = filled.iter().map(|one| clusters(one).len()).collect();
+    match filled[..] {
         [one] => upper_bound(one, seed),
         _ => stratified_interval(strata, seed)[1]
             .max(as_much_lost(stratified_mean(strata), unseen(&sizes, ALPHA))),

@@ -472,7 +472,8 @@ impl Method for Adapting {
             .filter_map(|(path, site)| Some((path, site, site.disturbance.as_ref()?)))
             .map(|(path, site, found)| {
                 let value = self.disturbed(path, site, found)?.0 / found.power;
-                Ok((path.clone(), value))
+                // A trace of squares: only rounding leaves one of nothing below 0.
+                Ok((path.clone(), value.max(0.0)))
             })
             .collect()
     }

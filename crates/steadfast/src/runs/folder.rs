@@ -16,6 +16,9 @@ use std::collections::BTreeMap;
 use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
 
+/// An arm's adapter in its folder.
+pub const ADAPTER: &str = "adapter";
+
 /// In an arm's folder, the part of its change that a budget allows.
 pub const WITHIN_BUDGET: &str = "adapter-within-budget";
 
@@ -120,7 +123,7 @@ impl RunFolder {
         let mut files = vec![self.results(), self.report(), self.samples()];
         for arm in fs::read_dir(self.path.join("arms")).into_iter().flatten() {
             let arm = arm.map_err(|cause| Error::file("read", &self.path, cause))?;
-            for adapter in ["adapter", WITHIN_BUDGET] {
+            for adapter in [ADAPTER, WITHIN_BUDGET] {
                 let adapter = arm.path().join(adapter);
                 files.extend([CONFIG_FILE, TENSOR_FILE].map(|file| adapter.join(file)));
             }

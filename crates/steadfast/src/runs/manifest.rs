@@ -2,6 +2,7 @@
 
 use super::atomic;
 use crate::digest::{hexadecimal, of_file};
+use crate::evaluation::suites::read_beside;
 use crate::settings::StudySettings;
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
@@ -126,13 +127,11 @@ pub fn inputs(settings: &StudySettings) -> Result<BTreeMap<String, String>> {
     }
     paths.extend(settings.retain.paths.iter().map(PathBuf::as_path));
     let finalists = settings.finalists.iter().flat_map(|asked| &asked.suites);
-    paths.extend(
-        settings
-            .suites
-            .iter()
-            .chain(finalists)
-            .filter_map(|suite| suite.path.as_deref()),
-    );
+    let suites = settings.suites.iter().chain(finalists);
+    let suites: Vec<&Path> = suites.filter_map(|suite| suite.path.as_deref()).collect();
+    let beside: Vec<PathBuf> = suites.iter().filter_map(|path| read_beside(path)).collect();
+    paths.extend(suites);
+    paths.extend(beside.iter().map(PathBuf::as_path));
     paths.extend(
         settings
             .judge

@@ -77,6 +77,15 @@ impl Store {
         })
     }
 
+    /// The value of `stage` for these `inputs`, if it is there and whole.
+    pub fn found<T: DeserializeOwned>(
+        &self,
+        stage: &str,
+        inputs: &impl Serialize,
+    ) -> Result<Option<T>> {
+        Ok(read(&self.path(stage, inputs)?).ok().flatten())
+    }
+
     /// The files in it: finished stages, and what a kill left half written.
     ///
     /// # Errors

@@ -292,6 +292,9 @@ pub struct Hyperparameters {
     pub null_space: Option<NullSpaceSettings>,
 }
 
+/// Most steps of a training: its plan is made beforehand, and held.
+pub const MOST_STEPS: usize = 1_000_000;
+
 /// Highest rank: more than any adapter has, and far from what cannot be held.
 pub const MOST_RANK: usize = 4096;
 

@@ -1,6 +1,8 @@
 //! What one arm trained by itself is made of.
 
-use super::arm::{ArmSettings, Hyperparameters, Length, MOST_RANK, MethodName, Subspace};
+use super::arm::{
+    ArmSettings, Hyperparameters, Length, MOST_RANK, MOST_STEPS, MethodName, Subspace,
+};
 use super::device::TrainingDevice;
 use super::presets::Preset;
 use super::study::{DataSettings, DataSource, RetainSettings};
@@ -189,6 +191,14 @@ impl TuneSettings {
                 }
             }
         }
+        if method == MethodName::Osft && flags.memory_limit.is_some() {
+            mistake(
+                "--memory-limit",
+                "`--memory-limit` does not count what method `osft` holds of each weight's spectrum"
+                    .to_owned(),
+                "remove it, or use another method".to_owned(),
+            );
+        }
         for (flag, value) in [
             ("--learning-rate", flags.learning_rate),
             ("--epochs", flags.epochs),
@@ -198,9 +208,14 @@ impl TuneSettings {
                 mistake(flag, format!("`{flag}` is {value}"), hint);
             }
         }
-        if let Some(rank) = flags.rank.filter(|rank| *rank > MOST_RANK) {
-            let hint = format!("give a whole number of at most {MOST_RANK}");
-            mistake("--rank", format!("`--rank` is {rank}"), hint);
+        for (flag, value, most) in [
+            ("--steps", flags.steps, MOST_STEPS),
+            ("--rank", flags.rank, MOST_RANK),
+        ] {
+            if let Some(value) = value.filter(|value| *value > most) {
+                let hint = format!("give a whole number of at most {most}");
+                mistake(flag, format!("`{flag}` is {value}"), hint);
+            }
         }
         for (flag, value, least) in [
             ("--steps", flags.steps, 1),

@@ -102,12 +102,27 @@ struct Record {
     summary: Summary,
 }
 
-/// What is in the folder of a training that was begun there.
+impl Record {
+    /// Whether the adapter is the one that training left.
+    fn stands_for(&self, adapter: &Path) -> bool {
+        let is = |file: &str, expected: &str| {
+            digest::of_file(&adapter.join(file)).is_ok_and(|found| found == expected)
+        };
+        let config = self.config_sha256.as_deref();
+        is(TENSOR_FILE, &self.adapter_sha256)
+            && config.is_none_or(|expected| is(CONFIG_FILE, expected))
+    }
+}
+
+/// What is in the folder that a training would write over.
 pub fn begun(folder: &Path) -> Option<&'static str> {
-    if folder.join(RECORD).exists() {
+    let there = |file| folder.join(file).exists();
+    if there(RECORD) {
         Some("a trained adapter")
+    } else if Checkpoint::any(folder) {
+        Some("a training that was stopped")
     } else {
-        Checkpoint::any(folder).then_some("a training that was stopped")
+        there(TENSOR_FILE).then_some("an adapter that was not trained here")
     }
 }
 
@@ -120,10 +135,10 @@ pub fn check_same_training(work: &Work<'_>) -> Result<()> {
     work.group.told(|| {
         let other = match record(work.folder) {
             Some(record) => record.run != run,
-            None => {
-                Checkpoint::any(work.folder)
-                    && Checkpoint::latest(work.folder, &run, &Silent)?.is_none()
+            None if Checkpoint::any(work.folder) => {
+                Checkpoint::latest(work.folder, &run, &Silent)?.is_none()
             }
+            None => begun(work.folder).is_some(),
         };
         if !other {
             return Ok(());
@@ -152,7 +167,9 @@ pub fn retains(arm: &ArmSettings) -> bool {
 pub fn load(arm: &ArmSettings, retain: &RetainSettings) -> Load {
     let anchor = &arm.hyperparameters.anchor;
     let anchored = if anchor.is_on() {
-        retain.prompts * anchor.tokens_of(retain.reply_tokens)
+        // As many again of the user's own.
+        let own = usize::from(!retain.paths.is_empty());
+        retain.prompts * (1 + own) * anchor.tokens_of(retain.reply_tokens)
     } else {
         0
     };
@@ -309,14 +326,12 @@ fn trained(record: Record, adapter: PathBuf) -> TrainedArm {
 
 /// The finished arm on disk, if it is of this run and whole.
 fn finished(work: &Work<'_>, run: &str) -> Option<Record> {
-    let record = record(work.folder)?;
-    let is = |file: &str, expected: &str| {
-        digest::of_file(&work.adapter.join(file)).is_ok_and(|found| found == expected)
-    };
-    let config = record.config_sha256.as_deref();
-    let whole = is(TENSOR_FILE, &record.adapter_sha256)
-        && config.is_none_or(|expected| is(CONFIG_FILE, expected));
-    (record.run == run && whole).then_some(record)
+    record(work.folder).filter(|record| record.run == run && record.stands_for(work.adapter))
+}
+
+/// Whether an arm was trained here and its adapter is no longer what training left.
+pub fn damaged(folder: &Path, adapter: &Path) -> bool {
+    record(folder).is_some_and(|record| !record.stands_for(adapter))
 }
 
 /// Digest of everything that decides what training ends with.

@@ -392,7 +392,7 @@ pub fn notes(
     }];
     if settings.seeds.len() < 6 {
         caveats.push(format!(
-            "{} seed(s): intervals are over items only. Another seed of training gives other numbers.",
+            "{} seed(s): an arm's interval is over its items only. Another seed of training gives other numbers.",
             settings.seeds.len()
         ));
     }

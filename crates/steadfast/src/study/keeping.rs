@@ -4,13 +4,15 @@ use super::arm;
 use super::data;
 use super::measuring;
 use super::replies;
-use super::workbench::{DEVELOPMENT, Part, Parts, made};
+use super::workbench::{DEVELOPMENT, Part, Parts, TEST, made};
 use crate::digest;
 use crate::evaluation::measurement::Sample;
 use crate::evaluation::scorers::learnt;
 use crate::evaluation::suites;
 use crate::models::Multiple;
+use crate::models::language_model::read_text;
 use crate::models::resolve::Located;
+use crate::reports::frontier::{Frontier, Point};
 use crate::runs::kept::{Head, Kept, SCHEMA, Scores, Tuned};
 use crate::settings::{ArmSettings, DataSettings, StudySettings};
 use crate::{Error, Result};
@@ -28,6 +30,7 @@ pub struct Keeping<'a> {
     kept: Option<Kept>,
     data: RefCell<BTreeMap<u64, String>>,
     retained: OnceCell<Vec<String>>,
+    scorers: OnceCell<String>,
 }
 
 impl<'a> Keeping<'a> {
@@ -39,6 +42,7 @@ impl<'a> Keeping<'a> {
             kept: settings.keep.as_ref().map(Kept::new),
             data: RefCell::default(),
             retained: OnceCell::new(),
+            scorers: OnceCell::new(),
         }
     }
 
@@ -67,12 +71,27 @@ impl<'a> Keeping<'a> {
         }
     }
 
-    /// Whether scores are to be kept of which some on development items are not there.
-    pub fn lacks_some(&self) -> bool {
-        self.kept.as_ref().is_some_and(|kept| {
-            let mut all = self.all(&self.settings.seeds).into_iter();
-            all.any(|whose| !kept.path(DEVELOPMENT, &kept_name(whose)).exists())
-        })
+    /// Whether scores are to be kept of which some are not there: on development items, or of what the
+    /// finished study shows on test items.
+    pub fn lacks_some(&self, frontier: Option<&Frontier>) -> bool {
+        let Some(kept) = &self.kept else {
+            return false;
+        };
+        let lacks = |part: &str, name: &str| !kept.path(part, name).exists();
+        let tested = frontier.map_or(&[][..], |frontier| &frontier.test);
+        let lacks_tested =
+            |point: &Point| lacks(TEST, &format!("{}/{}", point.setting(), point.seed));
+        self.all(&self.settings.seeds)
+            .into_iter()
+            .any(|whose| lacks(DEVELOPMENT, &kept_name(whose)))
+            || !tested.is_empty() && lacks(TEST, &kept_name(None))
+            || tested.iter().any(lacks_tested)
+    }
+
+    /// The version of the scorers on this base.
+    pub fn scorers(&self) -> Result<&str> {
+        let text = || read_text(&self.located.path);
+        made(&self.scorers, || measuring::scorers(&text()?.0)).map(String::as_str)
     }
 
     /// The base, and each setting under each seed.
@@ -160,7 +179,7 @@ impl<'a> Keeping<'a> {
         }
         let inputs = (
             SCHEMA,
-            (measuring::SCORERS, learnt::VERSION, learnt),
+            (self.scorers()?, learnt::VERSION, learnt),
             &self.located.identity,
             asked,
             &self.settings.generation,

@@ -7,10 +7,12 @@ use crate::evaluation::measurement::Sample;
 use crate::evaluation::subject::{LocalSubject, Prompt, Subject};
 use crate::evaluation::{Axis, knowledge, proficiency, safety, suites as forms};
 use crate::events::{Event, Listener};
+use crate::models::tokenizer::Tokenizer;
 use crate::models::{Adapter, LanguageModel};
 use crate::runs::store::Store;
 use crate::settings::{GenerationSettings, Split, StudySettings, SuiteSettings};
 use crate::{Error, Result};
+use serde::Serialize;
 
 /// Sequences decoded together where nothing else is asked for.
 pub const BATCH: usize = 32;
@@ -21,10 +23,10 @@ const TEXTS: usize = 4;
 /// Part of a measurement's key: a change of what a score means makes old measurements unreachable.
 pub const SCORERS: &str = "scorers/1";
 
-/// The version of the scorers on this base: plain text that begins with a token was once read without it.
-fn scorers(base: &LanguageModel) -> Result<String> {
+/// The version of the scorers on a base: plain text that begins with a token was once read without it.
+pub fn scorers(tokenizer: &Tokenizer) -> Result<String> {
     const TEXT: &str = "a";
-    let begun = base.tokenizer.encode_plain(TEXT)? != base.tokenizer.encode(TEXT)?;
+    let begun = tokenizer.encode_plain(TEXT)? != tokenizer.encode(TEXT)?;
     Ok(if begun {
         format!("{SCORERS} begun")
     } else {
@@ -101,18 +103,16 @@ pub fn measure(
     listener: &dyn Listener,
 ) -> Result<Vec<Sample>> {
     let mut samples = Vec::new();
+    let model = Measured {
+        scorers: &scorers(&base.tokenizer)?,
+        base: &base.located.identity,
+        adapter: adapter.map(|(_, digest)| digest),
+    };
     for suite in suites {
         if listener.stopped() {
             return Err(Error::stopped());
         }
-        let inputs = (
-            scorers(base)?,
-            &base.located.identity,
-            adapter.map(|(_, digest)| digest),
-            &suite.name,
-            &suite.items,
-            (generation.max_tokens, generation.batch, TEXTS),
-        );
+        let inputs = model.inputs(suite, generation);
         let stage = stage(suite);
         let tuned = adapter.map(|(adapter, _)| adapter);
         samples.extend(store.reuse(&stage, &inputs, listener, || {
@@ -125,6 +125,53 @@ pub fn measure(
         })?);
     }
     Ok(samples)
+}
+
+/// What was measured, as the store knows it.
+#[derive(Clone, Copy, Debug)]
+pub struct Measured<'a> {
+    /// The version of the scorers.
+    pub scorers: &'a str,
+    /// What stands for the base.
+    pub base: &'a str,
+    /// What stands for the adapter on it.
+    pub adapter: Option<&'a str>,
+}
+
+impl Measured<'_> {
+    /// All that decides the samples of a suite.
+    fn inputs<'a>(
+        &'a self,
+        suite: &'a Suite,
+        generation: &GenerationSettings,
+    ) -> impl Serialize + use<'a> {
+        (
+            self.scorers,
+            self.base,
+            self.adapter,
+            &suite.name,
+            &suite.items,
+            (generation.max_tokens, generation.batch, TEXTS),
+        )
+    }
+
+    /// What [`measure`] left in the store; `None` where some of it is not there.
+    pub fn found(
+        &self,
+        suites: &[Suite],
+        generation: &GenerationSettings,
+        store: &Store,
+    ) -> Result<Option<Vec<Sample>>> {
+        let mut samples = Vec::new();
+        for suite in suites {
+            let inputs = self.inputs(suite, generation);
+            match store.found::<Vec<Sample>>(&stage(suite), &inputs)? {
+                Some(found) => samples.extend(found),
+                None => return Ok(None),
+            }
+        }
+        Ok(Some(samples))
+    }
 }
 
 /// As [`measure`], of a model elsewhere. A service may change what stands behind a name, so the store is

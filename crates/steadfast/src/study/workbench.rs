@@ -4,10 +4,10 @@
 use super::arm::{self, TrainedArm};
 use super::data::{self, Conversations};
 use super::keeping::{Keeping, Whose};
-use super::measuring;
+use super::measuring::{self, Measured};
 use super::replies::{self, OwnReply};
 use crate::evaluation::Axis;
-use crate::evaluation::items::Suite;
+use crate::evaluation::items::{Item, Suite};
 use crate::evaluation::measurement::Sample;
 use crate::evaluation::scorers::learnt::LearntTalk;
 use crate::events::{Event, Listener};
@@ -15,8 +15,8 @@ use crate::group::Alone;
 use crate::models::resolve::Located;
 use crate::models::{Adapter, LanguageModel, Multiple};
 use crate::reports::card::Card;
-use crate::runs::folder::RunFolder;
-use crate::runs::kept::{Scores, Tuned};
+use crate::runs::folder::{ADAPTER, RunFolder, arm_folder};
+use crate::runs::kept::Tuned;
 use crate::runs::store::Store;
 use crate::settings::{ArmSettings, Extent, FinalistSettings, StudySettings};
 use crate::{Error, Result};
@@ -29,10 +29,13 @@ use std::rc::Rc;
 /// The folder among kept scores of those on the items that settings are chosen on.
 pub const DEVELOPMENT: &str = "development";
 
+/// The same on the items that the chosen are compared on.
+pub const TEST: &str = "test";
+
 /// The items that something is measured on.
 #[derive(Clone, Debug)]
 pub struct Part {
-    /// Its folder among kept scores: [`DEVELOPMENT`] or `test`.
+    /// Its folder among kept scores: [`DEVELOPMENT`] or [`TEST`].
     pub name: &'static str,
     /// The items.
     pub suites: Vec<Suite>,
@@ -55,6 +58,30 @@ impl Part {
             ))
             .hint("add one to [[suites]] for the choice, to [[finalists.suites]] for the test")),
         }
+    }
+
+    /// A setting looks best on the items that it was chosen on.
+    fn shares_nothing_with(&self, chosen_on: &Self) -> Result<()> {
+        for (suite, item) in self.items() {
+            let mut others = chosen_on.items();
+            if let Some((chosen, other)) = others.find(|(_, other)| other.task == item.task) {
+                return Err(Error::user(format!(
+                    "settings would be chosen and compared on one item: `{}` of `{chosen}` and `{}` of `{suite}`",
+                    other.id, item.id
+                ))
+                .field("finalists.suites")
+                .hint("give the two suites parts of their own (split = \"dev\" and \"test\"), or other files"));
+            }
+        }
+        Ok(())
+    }
+
+    /// Each item, with its suite's name.
+    fn items(&self) -> impl Iterator<Item = (&str, &Item)> {
+        self.suites.iter().flat_map(|suite| {
+            let named = |item| (suite.name.as_str(), item);
+            suite.items.iter().map(named)
+        })
     }
 }
 
@@ -81,7 +108,7 @@ impl Parts {
         };
         let test = |asked: &FinalistSettings| {
             Ok::<_, Error>(Part {
-                name: "test",
+                name: TEST,
                 suites: measuring::limited(&asked.suites, None, 0)?,
                 seeds: asked.seeds.len(),
                 kept_only: settings.extent == Extent::Kept,
@@ -91,6 +118,7 @@ impl Parts {
         if let Some(test) = &test {
             development.measures_every_axis()?;
             test.measures_every_axis()?;
+            test.shares_nothing_with(&development)?;
         }
         Ok(Self { development, test })
     }
@@ -238,8 +266,10 @@ impl<'a> Workbench<'a> {
     }
 
     fn kept_before(&self, part: &Part) -> Result<Option<Vec<Sample>>> {
-        let found = self.find(part, None)?;
-        Ok(found.map(|scores| scores.samples))
+        let found = self.keeping.find(part, None)?;
+        found
+            .map(|scores| self.with_texts(part, None, scores.samples))
+            .transpose()
     }
 
     fn train(&self, arm: &ArmSettings, seed: u64) -> Result<Trained> {
@@ -262,7 +292,7 @@ impl<'a> Workbench<'a> {
             retained,
             retain_tokens: self.settings.retain.tokens,
             folder: &folder,
-            adapter: &folder.join("adapter"),
+            adapter: &folder.join(ADAPTER),
             resume: true,
             group: &Alone,
             listener: self.listener,
@@ -317,7 +347,8 @@ impl<'a> Workbench<'a> {
         trained: &OnceCell<Trained>,
     ) -> Result<Option<Outcome<'a>>> {
         let found = self.kept_outcome(arm, seed, scale, part)?;
-        if found.is_some() || part.kept_only {
+        let folder = arm_folder(self.folder.path(), &arm.name, seed);
+        if part.kept_only || found.is_some() && !arm::damaged(&folder, &folder.join(ADAPTER)) {
             return Ok(found);
         }
         let trained = self.trained(trained, arm, seed)?;
@@ -356,17 +387,44 @@ impl<'a> Workbench<'a> {
         scale: Multiple,
         part: &Part,
     ) -> Result<Option<Outcome<'a>>> {
-        let found = self.find(part, Some((arm, seed, scale)))?;
-        Ok(found.and_then(|scores| {
-            Some(Outcome {
-                name: arm::name(arm, scale, seed, part.seeds),
-                arm,
-                scale,
-                seed,
-                tuned: scores.head.tuned?,
-                after: scores.samples,
-            })
+        let Some(scores) = self.keeping.find(part, Some((arm, seed, scale)))? else {
+            return Ok(None);
+        };
+        let Some(tuned) = scores.head.tuned else {
+            return Ok(None);
+        };
+        let digest = arm::scaled_digest(&tuned.adapter_sha256, scale);
+        Ok(Some(Outcome {
+            name: arm::name(arm, scale, seed, part.seeds),
+            arm,
+            scale,
+            seed,
+            tuned,
+            after: self.with_texts(part, Some(&digest), scores.samples)?,
         }))
+    }
+
+    /// Kept samples with what items asked and the model said, which kept files have not, where the store
+    /// has the same scores.
+    fn with_texts(
+        &self,
+        part: &Part,
+        adapter: Option<&str>,
+        kept: Vec<Sample>,
+    ) -> Result<Vec<Sample>> {
+        let measured = Measured {
+            scorers: self.keeping.scorers()?,
+            base: &self.located.identity,
+            adapter,
+        };
+        let generation = &self.settings.generation;
+        let Some(mut told) = measured.found(&part.suites, generation, &self.store)? else {
+            return Ok(kept);
+        };
+        self.learnt()?.mark(&mut told);
+        let scores = |sample: &Sample| (sample.item.clone(), sample.scores.clone());
+        let same = told.iter().map(scores).eq(kept.iter().map(scores));
+        Ok(if same { told } else { kept })
     }
 
     /// Samples of the base, or of an adapter and what stands for it in the store.
@@ -393,10 +451,6 @@ impl<'a> Workbench<'a> {
         made(&self.learnt, || {
             Ok(LearntTalk::of(&data::learnt(data, seed)?))
         })
-    }
-
-    fn find(&self, part: &Part, whose: Whose<'_>) -> Result<Option<Scores>> {
-        self.keeping.find(part, whose)
     }
 
     fn keep(

@@ -242,3 +242,44 @@ fn two_judges_are_not_compared_and_one_alone_is_left_out() {
         assert!(!comparison.metrics.contains_key("s/judged"));
     }
 }
+
+#[test]
+fn an_item_that_asks_something_else_is_another_item() {
+    let asked = |prompt: &str| {
+        let mut samples = scores("s", &[1.0, 0.0]);
+        samples[1].prompt = prompt.into();
+        samples
+    };
+    let error = compare_samples(&asked("one"), &asked("other"), 0).unwrap_err();
+    assert!(error.message.contains("`1` of the suite `s`"), "{error}");
+    // Kept scores have no prompts.
+    for (before, after) in [("one", "one"), ("", "one"), ("one", "")] {
+        assert!(compare_samples(&asked(before), &asked(after), 0).is_ok());
+    }
+}
+
+/// A suite that one seed could not score at all leaves the others where they are.
+#[test]
+fn suites_keep_their_place_under_every_seed() {
+    let suites = |lost_a: f64, lost_b: Option<f64>| {
+        let mut samples = scores("a", &[1.0 - lost_a; 4]);
+        let mut others = scores("b", &[0.0; 4]);
+        for sample in &mut others {
+            let score = lost_b.map(|lost| 1.0 - lost);
+            sample.scores.insert("accuracy".into(), score);
+        }
+        samples.extend(others);
+        samples
+    };
+    let before = suites(0.0, Some(0.0));
+    let whole = losses(&before, &suites(0.5, Some(0.25)), Axis::Knowledge).unwrap();
+    let halved = losses(&before, &suites(0.5, None), Axis::Knowledge).unwrap();
+    assert_eq!(whole.iter().map(Vec::len).collect::<Vec<_>>(), [4, 4]);
+    assert_eq!(halved.iter().map(Vec::len).collect::<Vec<_>>(), [4, 0]);
+    let spread = statistics::crossed(&[whole, halved], 0);
+    // Whatever is drawn, `a` loses 50 and `b` 25; a seed without `b` says nothing of it.
+    assert!(
+        spread.interval[0] >= 37.4 && spread.interval[1] <= 50.1,
+        "{spread:?}"
+    );
+}

@@ -19,5 +19,5 @@ pub use builtin::{
 };
 pub use counterspeech::{CounterSpeech, agreeing_replies, constructive_replies};
 pub use forms::Form;
-pub use reading::{Inspection, inspect, read};
+pub use reading::{Inspection, inspect, read, read_beside};
 pub use sampling::divide;

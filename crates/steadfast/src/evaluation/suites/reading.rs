@@ -9,7 +9,7 @@ use crate::evaluation::items::{Item, Suite, Task};
 use crate::{Error, Result};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Mistakes shown at once; more would only repeat the first ones.
 const MISTAKES: usize = 20;
@@ -34,7 +34,11 @@ pub fn read(name: &str, path: &Path) -> Result<Suite> {
             .hint("such rows can be counted but not scored; give a suite with questions, statements, requests or booking turns")
     })?;
     let items = match form {
-        Form::Dialogue => return dialogues::suite(name, path),
+        Form::Dialogue => {
+            let suite = dialogues::suite(name, path)?;
+            distinct_ids(&suite.items).map_err(|error| error.at(path))?;
+            return Ok(suite);
+        }
         Form::CrowdCounter => crowd_counter(&rows),
         _ => items(&rows, form, &counter_speech_near(path)?),
     }
@@ -174,14 +178,17 @@ fn distinct_ids(items: &[Item]) -> Result<()> {
     Ok(())
 }
 
+/// A file that decides a suite's items beside its own: CrowdCounter's replies, if that set lies next to the
+/// file's folder.
+pub fn read_beside(path: &Path) -> Option<PathBuf> {
+    let sets = path.parent()?.parent()?;
+    Some(sets.join("counterspeech_crowdcounter/train.jsonl")).filter(|near| near.is_file())
+}
+
 /// CrowdCounter's constructive replies, if the set lies next to the file's folder.
 fn counter_speech_near(path: &Path) -> Result<CounterSpeech> {
     let mut pool = CounterSpeech::default();
-    let near = path
-        .parent()
-        .and_then(Path::parent)
-        .map(|folder| folder.join("counterspeech_crowdcounter/train.jsonl"));
-    if let Some(near) = near.filter(|near| near.is_file()) {
+    if let Some(near) = read_beside(path) {
         for (_, row) in load(&near)? {
             if let Some((post, reply)) = constructive_reply(&row) {
                 pool.add(post, reply);

@@ -3,8 +3,8 @@
 use super::hosted::{self, Place};
 use super::{Bounds, Section, check_name, scales, set, suggest};
 use crate::settings::arm::{
-    AnchorKind, ArmSettings, Hyperparameters, Length, MOST_RANK, MethodName, NullSpaceSettings,
-    PROJECTIONS, Role, Subspace, TARGET_GROUPS, projections,
+    AnchorKind, ArmSettings, Hyperparameters, Length, MOST_RANK, MOST_STEPS, MethodName,
+    NullSpaceSettings, PROJECTIONS, Role, Subspace, TARGET_GROUPS, projections,
 };
 use crate::settings::hosted::HostedArm;
 use crate::settings::presets::Scale;
@@ -83,7 +83,7 @@ fn hyperparameters(
     method: Option<MethodName>,
     scale: &Scale,
 ) -> Hyperparameters {
-    let steps = section.size("steps", 1);
+    let steps = at_most(section, "steps", MOST_STEPS);
     let epochs = section.number("epochs", Bounds::Positive);
     if steps.is_some() && epochs.is_some() {
         section.mistake(
@@ -94,14 +94,8 @@ fn hyperparameters(
     }
     let method_or_lora = method.unwrap_or(MethodName::Lora);
     let mut settings = Hyperparameters::defaults(method_or_lora, Length::Steps(1));
-    match section.size("rank", 1) {
-        Some(rank) if rank > MOST_RANK => section.mistake(
-            "rank",
-            format!("`rank` is {rank}"),
-            format!("give a whole number of at most {MOST_RANK}"),
-        ),
-        Some(rank) => settings.set_rank(rank),
-        None => {}
+    if let Some(rank) = at_most(section, "rank", MOST_RANK) {
+        settings.set_rank(rank);
     }
     set(
         &mut settings.alpha,
@@ -190,6 +184,17 @@ fn hyperparameters(
             }
         }
     }
+    if !settings.anchor.is_on() {
+        for key in ["anchor", "anchor_weight", "anchor_tokens"] {
+            if section.has(key) {
+                section.mistake(
+                    key,
+                    format!("`{key}` has no effect: no retained reply is read"),
+                    "add `anchor_share`, such as 0.15, or remove it",
+                );
+            }
+        }
+    }
     for key in ["penalty", "rho", "subspace"] {
         if section.has(key) && !has(key) {
             section.mistake(
@@ -200,6 +205,19 @@ fn hyperparameters(
         }
     }
     settings
+}
+
+/// A whole number from 1.
+fn at_most(section: &Section<'_, '_>, key: &'static str, most: usize) -> Option<usize> {
+    let value = section.size(key, 1)?;
+    if value > most {
+        section.mistake(
+            key,
+            format!("`{key}` is {value}"),
+            format!("give a whole number of at most {most}"),
+        );
+    }
+    Some(value.min(most))
 }
 
 fn null_space(section: &Section<'_, '_>) -> NullSpaceSettings {

@@ -208,6 +208,13 @@ pub(super) fn check_finalists(root: &Section<'_, '_>, settings: &StudySettings) 
                 );
             }
         }
+        if let Some(suite) = settings.suites.iter().find(|suite| suite.split.is_some()) {
+            root.mistake(
+                "budget",
+                format!("the suite `{}` has a `split`, and there is a `[budget]`", suite.name),
+                "remove the split: a budget divides each suite itself, to choose on one part and report on the other",
+            );
+        }
     }
     let flag = match settings.extent {
         Extent::Whole => None,
