@@ -19,6 +19,7 @@ pub mod workbench;
 use crate::evaluation::hosted::HostedSubject;
 use crate::evaluation::items::Suite;
 use crate::evaluation::judge::Session;
+use crate::evaluation::judge::session::JudgedBy;
 use crate::evaluation::measurement::{Measurement, Sample};
 use crate::evaluation::scorers::learnt::LearntTalk;
 use crate::evaluation::shared::SharedSubject;
@@ -42,11 +43,13 @@ use crate::settings::{Extent, MeasureSettings, StudySettings, TuneSettings};
 use crate::{Error, Result};
 use assemble::Measured;
 use candle_core::Device;
+use hosted::{Begun, HostedOutcome};
 use keeping::Keeping;
 use std::cell::OnceCell;
+use std::iter;
 use std::path::PathBuf;
 use std::time::Duration;
-use workbench::{Parts, Workbench};
+use workbench::{Outcome, Part, Parts, Workbench};
 
 /// What a study leaves behind.
 #[derive(Debug)]
@@ -107,25 +110,8 @@ fn run_over(
     let mut inputs = manifest::inputs(settings)?;
     inputs.insert("base".into(), located.identity.clone());
     let mut folder = RunFolder::open(settings, inputs)?;
-    let whole = settings.extent == Extent::Whole;
-    if folder.finished() && whole {
-        match folder.damaged() {
-            Some(damaged) => listener.on(Event::Warning {
-                message: format!(
-                    "{} is not as the study left it: what is damaged is made again",
-                    damaged.display()
-                ),
-            }),
-            None => {
-                let frontier = Frontier::found(settings, &folder);
-                // `keep` may be asked for when all is done, and what is kept or told be put away.
-                if let Ok(frontier) = frontier
-                    && !Keeping::new(settings, located).lacks_some(frontier.as_ref())
-                {
-                    return finished(settings, &folder, frontier, listener);
-                }
-            }
-        }
+    if let Some(outcome) = finished(settings, located, &folder, listener)? {
+        return Ok(outcome);
     }
     let bench = Workbench::new(settings, located, loaded, &folder, listener);
     let judge = settings
@@ -135,7 +121,6 @@ fn run_over(
         .transpose()?;
     let parts = Parts::read(settings)?;
     bench.keeping().check(&parts)?;
-    let part = &parts.development;
     if settings.extent != Extent::Kept {
         let command = settings.command.strip_prefix("steadfast study");
         let shown = command.map(|rest| format!("steadfast plan{rest}"));
@@ -143,104 +128,49 @@ fn run_over(
             message: plan::of(settings, located, bench.keeping(), &parts)?.line(shown.as_deref()),
         });
     }
-    let begun = hosted::begin(settings, &folder, listener)?;
-    let mut before = Vec::new();
-    if !settings.arms.is_empty() {
-        before = bench.before(part)?;
-        assemble::announce("base", &before, listener);
-    }
-    let choosing = budget::Choosing::new(settings, &bench)?;
 
-    let (mut outcomes, mut refusals, mut not_run) = (Vec::new(), Vec::new(), Vec::new());
-    for &seed in &settings.seeds {
-        for arm in &settings.arms {
-            let trained = OnceCell::new();
-            let mut scales = arm.scales.clone();
-            if let Some(choosing) = &choosing {
-                let choice = choosing.choose(&bench, arm, seed, &trained)?;
-                let name = arm::name(arm, Multiple::WHOLE, seed, settings.seeds.len());
-                match choice.check(&name, &settings.budget) {
-                    Ok(()) => scales = vec![Multiple::even(choice.scale)],
-                    Err(refusal) => refusals.push(refusal),
-                }
-            }
-            for scale in scales {
-                match bench.outcome(arm, seed, scale, part, &trained)? {
-                    Some(outcome) => {
-                        assemble::announce(&outcome.name, &outcome.after, listener);
-                        outcomes.push(outcome);
-                    }
-                    None => not_run.push(arm::name(arm, scale, seed, settings.seeds.len())),
-                }
-            }
-        }
-    }
-    let mut elsewhere = Vec::new();
-    let store = Store::within(folder.path());
-    for one in begun {
-        let max_tokens = settings.generation.max_tokens;
-        let outcome = one.finish(&part.suites, max_tokens, &store, bench.learnt()?, listener)?;
-        let base = format!("base of {}", outcome.name);
-        assemble::announce(&base, &outcome.before, listener);
-        assemble::announce(&outcome.name, &outcome.after, listener);
-        elsewhere.push(outcome);
-    }
+    let part = &parts.development;
+    let begun = hosted::begin(settings, &folder, listener)?;
+    let mut here = train_and_measure(settings, &bench, part)?;
+    let mut elsewhere = begun
+        .into_iter()
+        .map(|one| await_and_measure(one, settings, &bench, part))
+        .collect::<Result<Vec<_>>>()?;
     // All training is done and kept by now, so a judge that stops for its cost costs no training.
-    let judged_by = match &judge {
-        Some(judge) => {
-            judge.judge(&mut before, &part.suites, listener)?;
-            for outcome in &mut outcomes {
-                judge.judge(&mut outcome.after, &part.suites, listener)?;
-            }
-            for outcome in &mut elsewhere {
-                judge.judge(&mut outcome.before, &part.suites, listener)?;
-                judge.judge(&mut outcome.after, &part.suites, listener)?;
-            }
-            Some(judge.judged_by(listener)?)
-        }
-        None => None,
-    };
+    let judged_by = judge
+        .map(|judge| judge_replies(&judge, &mut here, &mut elsewhere, part, listener))
+        .transpose()?;
     if settings.arms.is_empty()
         && let Some(first) = elsewhere.first()
     {
-        before.clone_from(&first.before);
+        here.before.clone_from(&first.before);
     }
+
+    let Here {
+        before,
+        outcomes,
+        refusals,
+        not_run,
+    } = here;
     let local = outcomes.iter().map(Measured::local);
     let measured = local
         .chain(elsewhere.iter().map(Measured::hosted))
         .collect::<Result<Vec<_>>>()?;
-    let results = assemble::results(
-        settings,
-        &folder,
-        located,
-        &before,
-        &measured,
-        judged_by.as_ref(),
-    )?;
-    let frontier = finalists::run(
-        settings,
-        &bench,
-        parts.test.as_ref(),
-        &before,
-        &outcomes,
-        not_run,
-    )?;
+    let (before, judge) = (&before, judged_by.as_ref());
+    let results = assemble::results(settings, &folder, located, before, &measured, judge)?;
+    let test = parts.test.as_ref();
+    let frontier = finalists::run(settings, &bench, test, before, &outcomes, not_run)?;
     if let Some(frontier) = &frontier {
         frontier.write_where_asked(settings)?;
     }
-    // A finished run has what items asked and models said; kept scores have not.
+    let whole = settings.extent == Extent::Whole;
+    // A finished run has what items asked and models said; kept scores may have not.
     if whole || !folder.finished() {
         assemble::write_cards(settings, &folder, &results, &outcomes)?;
-        assemble::write_for_the_harness(&folder, &located.id, &before, &measured)?;
-        let items = assemble::items(&before, &measured);
+        assemble::write_for_the_harness(&folder, &located.id, before, &measured)?;
+        let items = assemble::items(before, &measured);
         assemble::write_samples(&folder.samples(), &items)?;
-        let notes = assemble::notes(
-            settings,
-            &part.suites,
-            &results,
-            &elsewhere,
-            judged_by.as_ref(),
-        );
+        let notes = assemble::notes(settings, &part.suites, &results, &elsewhere, judge);
         reports::page::write(folder.path(), &results, &items, &notes)?;
         if let Some(frontier) = &frontier {
             frontier.write(&folder)?;
@@ -259,25 +189,138 @@ fn run_over(
     })
 }
 
-/// What a study left that has nothing to do.
+/// What was trained and measured on this machine.
+struct Here<'a> {
+    /// The base's samples.
+    before: Vec<Sample>,
+    outcomes: Vec<Outcome<'a>>,
+    /// Arms that could not be kept within the budget.
+    refusals: Vec<Error>,
+    /// Settings that are not kept, where only kept ones are asked for.
+    not_run: Vec<String>,
+}
+
+/// The base, and each arm under each seed and scale.
+fn train_and_measure<'a>(
+    settings: &'a StudySettings,
+    bench: &Workbench<'a>,
+    part: &Part,
+) -> Result<Here<'a>> {
+    let mut here = Here {
+        before: Vec::new(),
+        outcomes: Vec::new(),
+        refusals: Vec::new(),
+        not_run: Vec::new(),
+    };
+    let listener = bench.listener();
+    if !settings.arms.is_empty() {
+        here.before = bench.before(part)?;
+        assemble::announce("base", &here.before, listener);
+    }
+    let choosing = budget::Choosing::new(settings, bench)?;
+    for &seed in &settings.seeds {
+        for arm in &settings.arms {
+            let trained = OnceCell::new();
+            let mut scales = arm.scales.clone();
+            if let Some(choosing) = &choosing {
+                let choice = choosing.choose(bench, arm, seed, &trained)?;
+                let name = arm::name(arm, Multiple::WHOLE, seed, settings.seeds.len());
+                match choice.check(&name, &settings.budget) {
+                    Ok(()) => scales = vec![Multiple::even(choice.scale)],
+                    Err(refusal) => here.refusals.push(refusal),
+                }
+            }
+            for scale in scales {
+                match bench.outcome(arm, seed, scale, part, &trained)? {
+                    Some(outcome) => {
+                        assemble::announce(&outcome.name, &outcome.after, listener);
+                        here.outcomes.push(outcome);
+                    }
+                    None => {
+                        let name = arm::name(arm, scale, seed, settings.seeds.len());
+                        here.not_run.push(name);
+                    }
+                }
+            }
+        }
+    }
+    Ok(here)
+}
+
+/// An arm that is trained elsewhere, when it is: its base and its result.
+fn await_and_measure<'a>(
+    begun: Begun<'a>,
+    settings: &StudySettings,
+    bench: &Workbench<'_>,
+    part: &Part,
+) -> Result<HostedOutcome<'a>> {
+    let listener = bench.listener();
+    let max_tokens = settings.generation.max_tokens;
+    let (store, learnt) = (bench.own_store(), bench.learnt()?);
+    let outcome = begun.finish(&part.suites, max_tokens, &store, learnt, listener)?;
+    let base = format!("base of {}", outcome.name);
+    assemble::announce(&base, &outcome.before, listener);
+    assemble::announce(&outcome.name, &outcome.after, listener);
+    Ok(outcome)
+}
+
+/// What a judge says of all that was written.
+fn judge_replies(
+    judge: &Session,
+    here: &mut Here<'_>,
+    elsewhere: &mut [HostedOutcome<'_>],
+    part: &Part,
+    listener: &dyn Listener,
+) -> Result<JudgedBy> {
+    let after = here.outcomes.iter_mut().map(|one| &mut one.after);
+    let hosted = elsewhere
+        .iter_mut()
+        .flat_map(|one| [&mut one.before, &mut one.after]);
+    for samples in iter::once(&mut here.before).chain(after).chain(hosted) {
+        judge.judge(samples, &part.suites, listener)?;
+    }
+    judge.judged_by(listener)
+}
+
+/// What a study left that has nothing to do. `None` where something is.
 fn finished(
     settings: &StudySettings,
+    located: &Located,
     folder: &RunFolder,
-    frontier: Option<Frontier>,
     listener: &dyn Listener,
-) -> Result<StudyOutcome> {
+) -> Result<Option<StudyOutcome>> {
+    if settings.extent != Extent::Whole || !folder.finished() {
+        return Ok(None);
+    }
+    if let Some(damaged) = folder.damaged() {
+        listener.on(Event::Warning {
+            message: format!(
+                "{} is not as the study left it: what is damaged is made again",
+                damaged.display()
+            ),
+        });
+        return Ok(None);
+    }
+    // One that cannot be read is made again.
+    let Ok(frontier) = Frontier::found(settings, folder) else {
+        return Ok(None);
+    };
+    // `keep` may be asked for when all is done, or what is kept be put away.
+    if Keeping::new(settings, located).lacks_some(frontier.as_ref()) {
+        return Ok(None);
+    }
     listener.on(Event::Note {
         message: format!("this study is finished: {}", folder.path().display()),
     });
     if let Some(frontier) = &frontier {
         frontier.write_where_asked(settings)?;
     }
-    Ok(StudyOutcome {
+    Ok(Some(StudyOutcome {
         run: folder.path().to_owned(),
         results: Results::read(&folder.results())?,
         frontier,
         within_budget: within_budget(settings, folder),
-    })
+    }))
 }
 
 /// What a finished study could not keep within its budget.

@@ -65,7 +65,7 @@ pub struct Choosing<'a> {
 impl<'a> Choosing<'a> {
     /// Measures the base; `None` where there is no budget.
     pub fn new(settings: &'a StudySettings, bench: &Workbench<'_>) -> Result<Option<Self>> {
-        let Some(suites) = measuring::choosing(settings, 0)? else {
+        let Some(suites) = measuring::chosen_on(settings, 0)? else {
             return Ok(None);
         };
         let before = bench.measure(None, &suites)?;

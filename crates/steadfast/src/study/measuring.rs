@@ -36,7 +36,7 @@ pub fn scorers(tokenizer: &Tokenizer) -> Result<String> {
 
 /// The suites of the settings, each cut to its limit. Where a budget chooses on development items,
 /// the other side reports.
-pub fn suites(settings: &StudySettings, seed: u64) -> Result<Vec<Suite>> {
+pub fn reported(settings: &StudySettings, seed: u64) -> Result<Vec<Suite>> {
     if settings.budget.is_empty() {
         limited(&settings.suites, None, seed)
     } else {
@@ -45,7 +45,7 @@ pub fn suites(settings: &StudySettings, seed: u64) -> Result<Vec<Suite>> {
 }
 
 /// The development side of each suite, where a budget asks for a choice.
-pub fn choosing(settings: &StudySettings, seed: u64) -> Result<Option<Vec<Suite>>> {
+pub fn chosen_on(settings: &StudySettings, seed: u64) -> Result<Option<Vec<Suite>>> {
     let asked = !settings.budget.is_empty();
     asked.then(|| side(settings, Split::Dev, seed)).transpose()
 }
@@ -58,7 +58,7 @@ fn side(settings: &StudySettings, split: Split, seed: u64) -> Result<Vec<Suite>>
     limited(&suites, None, seed)
 }
 
-/// As [`suites`], with a limit for those that set none.
+/// As [`reported`], with a limit for those that set none.
 pub fn limited(settings: &[SuiteSettings], limit: Option<usize>, seed: u64) -> Result<Vec<Suite>> {
     settings
         .iter()

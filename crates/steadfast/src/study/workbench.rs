@@ -60,14 +60,15 @@ impl Part {
         }
     }
 
-    /// A setting looks best on the items that it was chosen on.
+    /// A setting looks best on the items that it was chosen on. Two conversations may begin alike, so that
+    /// the same question under another id is another item.
     fn shares_nothing_with(&self, chosen_on: &Self) -> Result<()> {
         for (suite, item) in self.items() {
-            let mut others = chosen_on.items();
-            if let Some((chosen, other)) = others.find(|(_, other)| other.task == item.task) {
+            let same = |other: &Item| other.id == item.id && other.task == item.task;
+            if let Some((chosen, _)) = chosen_on.items().find(|(_, other)| same(other)) {
                 return Err(Error::user(format!(
-                    "settings would be chosen and compared on one item: `{}` of `{chosen}` and `{}` of `{suite}`",
-                    other.id, item.id
+                    "settings would be chosen and compared on the same item, `{}` (of `{chosen}` and of `{suite}`)",
+                    item.id
                 ))
                 .field("finalists.suites")
                 .hint("give the two suites parts of their own (split = \"dev\" and \"test\"), or other files"));
@@ -102,7 +103,7 @@ impl Parts {
     pub fn read(settings: &StudySettings) -> Result<Self> {
         let development = Part {
             name: DEVELOPMENT,
-            suites: measuring::suites(settings, 0)?,
+            suites: measuring::reported(settings, 0)?,
             seeds: settings.seeds.len(),
             kept_only: settings.extent != Extent::Whole,
         };
@@ -211,6 +212,11 @@ impl<'a> Workbench<'a> {
     /// The scores that the study keeps.
     pub fn keeping(&self) -> &Keeping<'a> {
         &self.keeping
+    }
+
+    /// What this run alone stores: a service may change what stands behind a name.
+    pub fn own_store(&self) -> Store {
+        Store::within(self.folder.path())
     }
 
     /// Who listens.
@@ -405,13 +411,16 @@ impl<'a> Workbench<'a> {
     }
 
     /// Kept samples with what items asked and the model said, which kept files have not, where the store
-    /// has the same scores.
+    /// has the same scores; unless kept scores are all that is asked for.
     fn with_texts(
         &self,
         part: &Part,
         adapter: Option<&str>,
         kept: Vec<Sample>,
     ) -> Result<Vec<Sample>> {
+        if self.settings.extent == Extent::Kept {
+            return Ok(kept);
+        }
         let measured = Measured {
             scorers: self.keeping.scorers()?,
             base: &self.located.identity,
