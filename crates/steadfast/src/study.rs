@@ -16,11 +16,12 @@ pub mod replies;
 mod targets;
 pub mod workbench;
 
+use crate::digest;
 use crate::evaluation::hosted::HostedSubject;
 use crate::evaluation::items::Suite;
 use crate::evaluation::judge::Session;
 use crate::evaluation::judge::session::JudgedBy;
-use crate::evaluation::measurement::{Measurement, Sample};
+use crate::evaluation::measurement::{AskedWith, Measurement, Sample};
 use crate::evaluation::scorers::learnt::LearntTalk;
 use crate::evaluation::shared::SharedSubject;
 use crate::evaluation::subject::LocalSubject;
@@ -551,8 +552,17 @@ fn measurement(
         }
         None => None,
     };
+    let files: Vec<String> = settings
+        .data
+        .iter()
+        .map(|path| manifest::digest(path))
+        .collect::<Result<_>>()?;
     Ok(Measurement {
         judge: judged_by,
+        asked_with: Some(AskedWith {
+            max_tokens: settings.max_tokens,
+            data: (!files.is_empty()).then(|| digest::of(files.join("\n"))),
+        }),
         ..Measurement::new(model, adapter, samples, settings.seed)
     })
 }

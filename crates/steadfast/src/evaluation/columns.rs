@@ -26,6 +26,8 @@ pub(super) struct Column {
     /// Scored items by suite.
     suites: BTreeMap<String, Vec<Pair>>,
     pub(super) unscored: usize,
+    /// Of these, scored before.
+    pub(super) no_longer_scored: usize,
 }
 
 /// The scores of one item, 0 to 1 or nats.
@@ -183,7 +185,9 @@ pub(super) fn columns(before: &[Sample], after: &[&Sample]) -> BTreeMap<Counted,
             }
             // JSON has no infinity, and one infinite likelihood would be all of a mean.
             let finite = |score: Option<f64>| score.filter(|score| score.is_finite());
-            let scores = finite(*score).zip(finite(new.scores.get(metric).copied().flatten()));
+            let old_score = finite(*score);
+            let new_score = finite(new.scores.get(metric).copied().flatten());
+            let scores = old_score.zip(new_score);
             for counted in counted {
                 let column = columns.entry(counted).or_default();
                 let pairs = column.suites.entry(old.suite.clone()).or_default();
@@ -193,7 +197,10 @@ pub(super) fn columns(before: &[Sample], after: &[&Sample]) -> BTreeMap<Counted,
                         before,
                         after,
                     }),
-                    None => column.unscored += 1,
+                    None => {
+                        column.unscored += 1;
+                        column.no_longer_scored += usize::from(old_score.is_some());
+                    }
                 }
             }
         }

@@ -18,6 +18,9 @@ pub struct Comparison {
     pub axes: BTreeMap<String, Change>,
     /// By `<suite>/<metric>`.
     pub metrics: BTreeMap<String, Change>,
+    /// Items that were scored before and are not after, by the same names and those of axes.
+    #[serde(skip)]
+    pub no_longer_scored: BTreeMap<String, usize>,
 }
 
 /// Samples by suite and item.
@@ -55,6 +58,22 @@ pub fn compare(before: &Measurement, after: &Measurement) -> Result<Comparison> 
         ))
         .field("judge")
         .hint("measure one of them again with the judge and the rubrics of the other"));
+    }
+    if let Some((one, other)) = before.asked_with.as_ref().zip(after.asked_with.as_ref())
+        && one != other
+    {
+        let flag = if one.data == other.data {
+            "--max-tokens"
+        } else {
+            "--data"
+        };
+        return Err(Error::user(format!(
+            "the two were measured with different {flag}, so their scores mean different things"
+        ))
+        .field("asked_with")
+        .hint(format!(
+            "measure one of them again with the {flag} of the other"
+        )));
     }
     if judges.is_some() || before.judge.is_none() {
         return compare_judged(&before.samples, &after.samples, 0, after.judge.as_ref());
@@ -199,9 +218,18 @@ pub fn compare_judged(
     let mut comparison = Comparison {
         axes: BTreeMap::new(),
         metrics: BTreeMap::new(),
+        no_longer_scored: BTreeMap::new(),
     };
     for (counted, column) in columns(before, &paired) {
         let change = column.change(&counted, seed);
+        if column.no_longer_scored > 0 {
+            let name = match &counted {
+                Counted::Axis(axis) => axis.name().to_owned(),
+                Counted::Suite { .. } | Counted::Judged(_) => counted.name(),
+            };
+            let known = comparison.no_longer_scored.entry(name).or_default();
+            *known += column.no_longer_scored;
+        }
         match &counted {
             Counted::Axis(axis) => {
                 comparison.axes.insert(axis.name().into(), change);

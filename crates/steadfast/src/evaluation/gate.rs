@@ -24,6 +24,18 @@ pub fn gate(comparison: &Comparison, limits: &BTreeMap<String, f64>) -> Result<(
         } else {
             -change.net_change
         };
+        // An item that can no longer be scored has lost all it had, as far as a gate can know.
+        let gone = comparison.no_longer_scored.get(name).copied().unwrap_or(0);
+        let gone_share = 100.0 * gone as f64 / (change.n + gone) as f64;
+        if gone_share > *limit || gone > 0 && !is_share(&change.metric) {
+            failures.push(
+                Error::budget(format!(
+                    "{name}: {gone} of {} items that could be scored before can no longer be",
+                    change.n + gone
+                ))
+                .hint("look at these replies: an incoherent one has no score"),
+            );
+        }
         if lost > *limit {
             let unit = if is_share(&change.metric) {
                 "points"

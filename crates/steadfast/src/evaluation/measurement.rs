@@ -47,6 +47,15 @@ pub struct Metric {
     pub unscored: usize,
 }
 
+/// What decides scores besides the items and the model.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AskedWith {
+    /// Most tokens of a reply.
+    pub max_tokens: usize,
+    /// SHA-256 of the training data whose lines count as leakage; `null` where none was named.
+    pub data: Option<String>,
+}
+
 /// The measurement file that `compare` and `gate` read.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Measurement {
@@ -59,6 +68,9 @@ pub struct Measurement {
     /// Who judged the replies, if anyone did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub judge: Option<JudgedBy>,
+    /// What decides scores besides the items; absent in older files.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub asked_with: Option<AskedWith>,
     /// By `<suite>/<metric>`, and the axis's own number by `<axis>/<metric>` (`safety/constructive_preference`);
     /// beside it, by `<axis>/judged`, what a judge says of the same items.
     pub metrics: BTreeMap<String, Metric>,
@@ -126,6 +138,7 @@ impl Measurement {
             model: model.into(),
             adapter,
             judge: None,
+            asked_with: None,
             metrics,
             samples,
         }

@@ -215,8 +215,9 @@ impl Adapter {
             .keys()
             .filter_map(|path| path.rsplit('.').next())
             .collect();
+        let (ranks, alphas) = self.patterns();
         BTreeMap::from([
-            ("alpha_pattern", json!({})),
+            ("alpha_pattern", json!(alphas)),
             ("auto_mapping", json!(null)),
             ("base_model_name_or_path", json!(base)),
             ("bias", json!("none")),
@@ -232,13 +233,34 @@ impl Adapter {
             ("peft_type", json!(self.kind())),
             ("peft_version", json!(PEFT_VERSION)),
             ("r", json!(self.rank)),
-            ("rank_pattern", json!({})),
+            ("rank_pattern", json!(ranks)),
             ("revision", json!(revision)),
             ("target_modules", json!(targets)),
             ("task_type", json!("CAUSAL_LM")),
             ("use_dora", json!(false)),
             ("use_rslora", json!(self.rank_stabilized)),
         ])
+    }
+
+    /// Ranks and α of the modules whose own are not those of the whole, by path.
+    fn patterns(&self) -> (BTreeMap<&str, usize>, BTreeMap<&str, serde_json::Value>) {
+        let (mut ranks, mut alphas) = (BTreeMap::new(), BTreeMap::new());
+        for (path, module) in self.modules.iter().filter(|(_, module)| !module.whole) {
+            let rank = module.a.dims()[0];
+            let divisor = if self.rank_stabilized {
+                (rank as f64).sqrt()
+            } else {
+                rank as f64
+            };
+            let alpha = module.scale * divisor;
+            if rank != self.rank {
+                ranks.insert(path.as_str(), rank);
+            }
+            if (alpha - self.alpha).abs() > 1e-9 * self.alpha.abs() {
+                alphas.insert(path.as_str(), whole_or_not(alpha));
+            }
+        }
+        (ranks, alphas)
     }
 
     /// The rank of the adapter in `folder`, without reading its tensors.
@@ -346,6 +368,14 @@ impl Adapter {
         let (mut magnitudes, mut replaced) = (BTreeMap::new(), BTreeMap::new());
         for (name, tensor) in &tensors {
             let bare = name.strip_prefix(PREFIX).unwrap_or(name);
+            if let Some(path) = bare.strip_suffix(".lora_B.weight")
+                && !modules.contains_key(path)
+            {
+                return Err(Error::user("a lora_B stands without its lora_A")
+                    .at(&file)
+                    .field(name.as_str())
+                    .hint("the file is damaged: copy the adapter again"));
+            }
             if [".change.weight", ".lora_A.weight", ".lora_B.weight"]
                 .iter()
                 .any(|end| bare.ends_with(end))

@@ -189,6 +189,11 @@ impl Decoder {
         self.context
     }
 
+    /// How many tokens it knows.
+    pub fn vocabulary(&self) -> usize {
+        self.vocabulary
+    }
+
     fn embed(&self, tokens: &[u32]) -> Result<Buffer> {
         let embedding = Floats::of(&self.embedding)?;
         let mut states = self.pool.take(tokens.len() * self.hidden_size);

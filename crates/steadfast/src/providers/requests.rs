@@ -85,7 +85,11 @@ pub async fn exchange(
 
 /// A connection that failed. Only one that never came about has surely cost nothing.
 fn broken<T>(who: &str, cause: &reqwest::Error) -> Reading<T> {
+    // An address may be signed: the part after `?` lets whoever reads it do what it was made for.
     let mut message = cause.to_string();
+    if let Some((url, query)) = cause.url().and_then(|url| Some((url, url.query()?))) {
+        message = message.replace(url.as_str(), url.as_str().trim_end_matches(query));
+    }
     let mut beneath = std::error::Error::source(cause);
     while let Some(inner) = beneath {
         message = format!("{message}: {inner}");

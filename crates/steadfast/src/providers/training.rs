@@ -351,7 +351,16 @@ impl Hosted<'_> {
             ))
             .hint("start the same command again in a while: it picks the job up")
         })?;
-        let checkpoints = self.provider.checkpoints(&job.id)?;
+        // Notes on the way. What was paid for must not wait for them.
+        let checkpoints = self.provider.checkpoints(&job.id).unwrap_or_else(|error| {
+            self.listener.on(Event::Warning {
+                message: format!(
+                    "{}: the checkpoints of {} cannot be listed: {error}",
+                    self.order.name, job.id
+                ),
+            });
+            Vec::new()
+        });
         let text = serde_json::to_string_pretty(&checkpoints)
             .map_err(|cause| Error::bug("checkpoints have no JSON form").because(cause))?;
         atomic::write(

@@ -166,6 +166,14 @@ pub fn check_length(house: &House, param: &str, tokens: &[u32]) -> Read<()> {
     if tokens.len() > context {
         return Err(Refusal::too_long(param, tokens.len(), context));
     }
+    // A tokenizer may know more than the model: one such token would end everybody's replies.
+    let known = house.model.decoder.vocabulary();
+    if let Some(token) = tokens.iter().find(|token| **token as usize >= known) {
+        return Err(Refusal::wrong(
+            param,
+            format!("The prompt has the token {token}, and the model knows {known}."),
+        ));
+    }
     Ok(())
 }
 
@@ -190,6 +198,21 @@ pub async fn answer(
 /// Hands a request to the engine.
 fn begin(house: &Arc<House>, asked: Asked) -> Read<Answer> {
     let choices = asked.prompts.len() * asked.each;
+    for prompt in &asked.prompts {
+        if !house
+            .engine
+            .holds(prompt.len(), asked.writing.max_tokens, asked.each)
+        {
+            return Err(Refusal::wrong(
+                "n",
+                format!(
+                    "{} replies to {} tokens of prompt do not fit into this server's cache at once. Ask for fewer, or for shorter ones (`max_tokens`).",
+                    asked.each,
+                    prompt.len()
+                ),
+            ));
+        }
+    }
     let Some(places) = house.engine.places(asked.prompts.len()) else {
         house.metrics.turned_away.add(1);
         return Err(Refusal::busy(house.limits.retry_after.as_secs().max(1)));

@@ -95,6 +95,9 @@ enum Message {
 pub struct Engine {
     sender: Sender<Message>,
     places: Arc<Semaphore>,
+    /// Tokens that all caches may hold together, and one may.
+    room: usize,
+    context: usize,
     /// What it does at once.
     pub options: EngineOptions,
 }
@@ -114,7 +117,8 @@ impl Engine {
             .map(Group::new)
             .collect();
         let token_bytes = model.decoder.cache_bytes_per_token();
-        let room = (options.cache_bytes / token_bytes).max(model.decoder.context() + 1);
+        let context = model.decoder.context();
+        let room = (options.cache_bytes / token_bytes).max(context + 1);
         let floor = Floor {
             model,
             bytes,
@@ -133,6 +137,8 @@ impl Engine {
         Ok(Self {
             sender,
             places: Arc::new(Semaphore::new(options.places)),
+            room,
+            context,
             options,
         })
     }
@@ -146,6 +152,12 @@ impl Engine {
         let mut places: Vec<_> = (1..count).filter_map(|_| all.split(1)).collect();
         places.push(all);
         Some(places)
+    }
+
+    /// Whether so many replies to a prompt of so many tokens can ever be held at once. A single one can.
+    pub fn holds(&self, prompt: usize, max_tokens: usize, replies: usize) -> bool {
+        let own = prompt + max_tokens.min((self.context + 1).saturating_sub(prompt));
+        replies <= 1 || own.saturating_mul(replies) <= self.room
     }
 
     /// Hands work in. False when the engine is gone.

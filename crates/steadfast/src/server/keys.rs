@@ -13,7 +13,7 @@ const PREFIX: &str = "sk-steadfast-";
 /// Random bytes of a key. At 256 bits a plain digest cannot be turned back, so no slow one is needed.
 const BYTES: usize = 32;
 /// The first line of a file that is made here.
-const HEADER: &str = "# Keys of `steadfast serve`: a name and the key's SHA-256 a line. Delete a line to revoke a key.\n";
+const HEADER: &str = "# Keys of `steadfast serve`: a name and the key's SHA-256 a line. Delete a line and start the server again to revoke a key.\n";
 
 /// The digests of all keys that are let in.
 #[derive(Clone)]

@@ -1,7 +1,7 @@
 //! What one arm trained by itself is made of.
 
 use super::arm::{
-    ArmSettings, Hyperparameters, Length, MOST_RANK, MOST_STEPS, MethodName, Subspace,
+    ArmSettings, Hyperparameters, Length, MOST_EPOCHS, MOST_RANK, MOST_STEPS, MethodName, Subspace,
 };
 use super::device::TrainingDevice;
 use super::presets::Preset;
@@ -227,6 +227,13 @@ impl TuneSettings {
                 let hint = format!("give a whole number of at least {least}");
                 mistake(flag, format!("`{flag}` is {value}"), hint);
             }
+        }
+        if let Some(epochs) = flags.epochs.filter(|epochs| *epochs > MOST_EPOCHS) {
+            mistake(
+                "--epochs",
+                format!("`--epochs` is {epochs}"),
+                format!("give a number of at most {MOST_EPOCHS}"),
+            );
         }
         if flags.steps.is_some() && flags.epochs.is_some() {
             mistake(

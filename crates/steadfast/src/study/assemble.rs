@@ -123,7 +123,7 @@ pub fn results(
     let mut frontier = Vec::new();
     for one in measured {
         let before = one.own_before.unwrap_or(before);
-        let Comparison { axes, metrics } = compare_judged(before, one.after, 0, judge)?;
+        let Comparison { axes, metrics, .. } = compare_judged(before, one.after, 0, judge)?;
         let own = |axis: Axis| {
             axes.get(axis.name())
                 .filter(|change| change.metric == axis.metric())

@@ -3,6 +3,7 @@
 use super::*;
 use crate::evaluation::gate::gate;
 use crate::evaluation::judge::check::Agreement;
+use crate::evaluation::measurement::AskedWith;
 
 fn sample(suite: &str, axis: Axis, item: usize, score: f64) -> Sample {
     Sample {
@@ -282,4 +283,44 @@ fn suites_keep_their_place_under_every_seed() {
         spread.interval[0] >= 37.4 && spread.interval[1] <= 50.1,
         "{spread:?}"
     );
+}
+
+#[test]
+fn what_was_asked_otherwise_is_not_compared() {
+    let asked = |max_tokens: usize, data: Option<&str>| Measurement {
+        asked_with: Some(AskedWith {
+            max_tokens,
+            data: data.map(str::to_owned),
+        }),
+        ..Measurement::new("m", None, scores("s", &[1.0, 0.0]), 0)
+    };
+    let one = asked(48, Some("a"));
+    for (other, flag) in [
+        (asked(48, None), "--data"),
+        (asked(64, Some("a")), "--max-tokens"),
+    ] {
+        let error = compare(&one, &other).unwrap_err();
+        assert!(error.message.contains(flag), "{error}");
+    }
+    let older = Measurement::new("m", None, scores("s", &[1.0, 0.0]), 0);
+    assert!(compare(&one, &one).is_ok() && compare(&older, &one).is_ok());
+}
+
+/// A model that writes nothing that can be scored has not kept what it had.
+#[test]
+fn the_gate_sees_what_can_no_longer_be_scored() {
+    let before = Measurement::new("m", None, scores("s", &[1.0; 10]), 0);
+    let mut collapsed = scores("s", &[1.0; 10]);
+    for sample in &mut collapsed[2..] {
+        sample.scores.insert("accuracy".into(), None);
+    }
+    let after = Measurement::new("m", None, collapsed, 0);
+    let comparison = compare(&before, &after).unwrap();
+    assert_eq!(comparison.axes["knowledge"].net_change, 0.0);
+    for name in ["knowledge", "s/accuracy"] {
+        let limits = |points| BTreeMap::from([(name.to_owned(), points)]);
+        let error = gate(&comparison, &limits(50.0)).unwrap_err();
+        assert!(error.message.contains("8 of 10 items"), "{error}");
+        assert!(gate(&comparison, &limits(80.0)).is_ok());
+    }
 }

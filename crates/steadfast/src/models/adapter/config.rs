@@ -21,6 +21,11 @@ pub(super) struct Config {
     fan_in_fan_out: bool,
     #[serde(default)]
     bias: Option<String>,
+    /// How A and B began: a flag, or the name of a way.
+    #[serde(default)]
+    init_lora_weights: Value,
+    #[serde(default)]
+    alora_invocation_tokens: Value,
     // In the file's order: the first that matches counts.
     #[serde(default)]
     rank_pattern: Map<String, Value>,
@@ -118,6 +123,30 @@ impl Config {
                 format!("adapters with trained biases (`{bias}`) are not supported"),
             );
         }
+        // peft takes what these began with off the base again as it loads.
+        let altered = ["pissa", "olora", "corda", "loftq", "lora_ga"];
+        if let Some(way) = self.init_lora_weights.as_str()
+            && altered
+                .iter()
+                .any(|known| way.to_lowercase().starts_with(known))
+        {
+            return refuse(
+                "init_lora_weights",
+                format!(
+                    "adapters on a base that `{way}` has altered are not supported: convert it with peft's save_pretrained(path_initial_model_for_weight_conversion=…)"
+                ),
+            );
+        }
+        if self
+            .alora_invocation_tokens
+            .as_array()
+            .is_some_and(|tokens| !tokens.is_empty())
+        {
+            return refuse(
+                "alora_invocation_tokens",
+                "adapters that act only after some tokens are not supported".into(),
+            );
+        }
         if self.fan_in_fan_out {
             return refuse(
                 "fan_in_fan_out",
@@ -164,5 +193,27 @@ mod tests {
         }
         let wrong: Map<String, Value> = serde_json::from_str(r#"{"q_(proj": 1}"#).unwrap();
         assert!(Patterns::new("rank_pattern", &wrong).is_err());
+    }
+
+    #[test]
+    fn what_gives_the_same_tensors_another_meaning_is_refused_by_name() {
+        let with = |more: &str| {
+            let text = format!(r#"{{"peft_type": "LORA", "r": 4, "lora_alpha": 8{more}}}"#);
+            serde_json::from_str::<Config>(&text).unwrap().check()
+        };
+        for plain in [
+            "",
+            r#", "init_lora_weights": true"#,
+            r#", "init_lora_weights": "gaussian""#,
+        ] {
+            assert!(with(plain).is_ok(), "{plain}");
+        }
+        for other in [
+            r#", "init_lora_weights": "pissa_niter_16""#,
+            r#", "init_lora_weights": "olora""#,
+            r#", "alora_invocation_tokens": [1, 2]"#,
+        ] {
+            assert!(with(other).is_err(), "{other}");
+        }
     }
 }

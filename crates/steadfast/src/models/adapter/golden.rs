@@ -143,6 +143,19 @@ fn a_base_that_is_shared_takes_no_modules_of_one_adapter() {
         let plain = adapter.magnitudes.is_empty() && !brings;
         let again = adapter.write(&folder.path().join("again"), "base", None);
         assert_eq!(again.is_ok(), plain, "{}", case.name);
+        // Patterns of ranks and alphas come back as the modules' own.
+        if plain {
+            let read = Adapter::read(&folder.path().join("again")).unwrap();
+            for (path, module) in &adapter.modules {
+                let same = &read.modules[path];
+                assert!(
+                    (same.scale - module.scale).abs() < 1e-9,
+                    "{}: {path}",
+                    case.name
+                );
+                assert_eq!(same.a.dims(), module.a.dims(), "{}: {path}", case.name);
+            }
+        }
     }
 }
 

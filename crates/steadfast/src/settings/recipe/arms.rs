@@ -3,8 +3,9 @@
 use super::hosted::{self, Place};
 use super::{Bounds, Section, check_name, scales, set, suggest};
 use crate::settings::arm::{
-    AnchorKind, ArmSettings, Hyperparameters, Length, MOST_RANK, MOST_STEPS, MethodName,
-    NullSpaceSettings, PROJECTIONS, Role, Subspace, TARGET_GROUPS, projections,
+    AnchorKind, ArmSettings, Hyperparameters, Length, MOST_ACCUMULATION, MOST_EPOCHS, MOST_RANK,
+    MOST_STEPS, MethodName, NullSpaceSettings, PROJECTIONS, Role, Subspace, TARGET_GROUPS,
+    projections,
 };
 use crate::settings::hosted::HostedArm;
 use crate::settings::presets::Scale;
@@ -85,6 +86,13 @@ fn hyperparameters(
 ) -> Hyperparameters {
     let steps = at_most(section, "steps", MOST_STEPS);
     let epochs = section.number("epochs", Bounds::Positive);
+    if let Some(epochs) = epochs.filter(|epochs| *epochs > MOST_EPOCHS) {
+        section.mistake(
+            "epochs",
+            format!("`epochs` is {epochs}"),
+            format!("give a number of at most {MOST_EPOCHS}"),
+        );
+    }
     if steps.is_some() && epochs.is_some() {
         section.mistake(
             "epochs",
@@ -113,7 +121,7 @@ fn hyperparameters(
     set(&mut settings.batch_tokens, section.size("batch_tokens", 16));
     set(
         &mut settings.gradient_accumulation,
-        section.size("gradient_accumulation", 1),
+        at_most(section, "gradient_accumulation", MOST_ACCUMULATION),
     );
     set(
         &mut settings.warmup,
