@@ -87,6 +87,9 @@ pub struct Change {
     pub n: usize,
     /// Items without a score before or after.
     pub unscored: usize,
+    /// Of these, scored before: what a gate has to count. Not written.
+    #[serde(skip)]
+    pub no_longer_scored: usize,
     /// The same by a judge, if one is configured.
     pub judged: Option<Box<Judged>>,
 }

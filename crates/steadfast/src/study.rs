@@ -6,6 +6,7 @@
 pub mod arm;
 pub mod assemble;
 pub mod budget;
+mod by_seed;
 pub mod data;
 pub mod finalists;
 pub mod hosted;

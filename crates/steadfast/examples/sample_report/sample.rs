@@ -26,6 +26,7 @@ fn change(suite: &str, metric: &str, before: f64, net: f64, half: f64, n: usize)
         p: if net.abs() > half { 0.004 } else { 0.41 },
         n,
         unscored: n % 7,
+        no_longer_scored: 0,
         judged: None,
     }
 }

@@ -27,7 +27,7 @@ pub(super) struct Column {
     suites: BTreeMap<String, Vec<Pair>>,
     pub(super) unscored: usize,
     /// Of these, scored before.
-    pub(super) no_longer_scored: usize,
+    no_longer_scored: usize,
 }
 
 /// The scores of one item, 0 to 1 or nats.
@@ -156,6 +156,7 @@ impl Column {
             p: statistics::no_change(&self.differences(counted), seed),
             n: self.scored(),
             unscored: self.unscored,
+            no_longer_scored: self.no_longer_scored,
             judged: None,
         }
     }

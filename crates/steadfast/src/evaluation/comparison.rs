@@ -18,16 +18,12 @@ pub struct Comparison {
     pub axes: BTreeMap<String, Change>,
     /// By `<suite>/<metric>`.
     pub metrics: BTreeMap<String, Change>,
-    /// Items that were scored before and are not after, by the same names and those of axes.
-    #[serde(skip)]
-    pub no_longer_scored: BTreeMap<String, usize>,
 }
 
 /// Samples by suite and item.
-fn by_item<'a>(
-    which: &str,
-    samples: &'a [Sample],
-) -> Result<BTreeMap<(&'a str, &'a str), &'a Sample>> {
+type ByItem<'a> = BTreeMap<(&'a str, &'a str), &'a Sample>;
+
+fn by_item<'a>(which: &str, samples: &'a [Sample]) -> Result<ByItem<'a>> {
     let mut index = BTreeMap::new();
     for sample in samples {
         let key = (sample.suite.as_str(), sample.item.as_str());
@@ -159,15 +155,14 @@ pub fn metric_changes(
 
 fn paired_columns(before: &[Sample], after: &[Sample]) -> Result<BTreeMap<Counted, Column>> {
     let news = by_item("after", after)?;
-    let paired = before
-        .iter()
-        .map(|sample| {
-            let key = (sample.suite.as_str(), sample.item.as_str());
-            news.get(&key).copied()
-        })
-        .collect::<Option<Vec<&Sample>>>()
-        .ok_or_else(|| Error::bug("losses over different items"))?;
-    Ok(columns(before, &paired))
+    Ok(columns(before, &paired(before, &news)?))
+}
+
+/// The sample after each sample before.
+fn paired<'a>(before: &[Sample], news: &ByItem<'a>) -> Result<Vec<&'a Sample>> {
+    let after = |old: &Sample| news.get(&(old.suite.as_str(), old.item.as_str())).copied();
+    let all: Option<Vec<&Sample>> = before.iter().map(after).collect();
+    all.ok_or_else(|| Error::bug("a pairing of different items"))
 }
 
 /// Pairs the samples of two models by suite and item. `seed` is that of the bootstrap.
@@ -197,11 +192,7 @@ pub fn compare_judged(
         ))
         .hint("measure both with the same suites, --limit and seed"));
     }
-    let paired: Vec<&Sample> = before
-        .iter()
-        .filter_map(|sample| news.get(&(sample.suite.as_str(), sample.item.as_str())))
-        .copied()
-        .collect();
+    let paired = paired(before, &news)?;
     // Kept scores have no prompts.
     let asks_another = |(old, new): &(&Sample, &&Sample)| {
         !old.prompt.is_empty() && !new.prompt.is_empty() && old.prompt != new.prompt
@@ -218,18 +209,9 @@ pub fn compare_judged(
     let mut comparison = Comparison {
         axes: BTreeMap::new(),
         metrics: BTreeMap::new(),
-        no_longer_scored: BTreeMap::new(),
     };
     for (counted, column) in columns(before, &paired) {
         let change = column.change(&counted, seed);
-        if column.no_longer_scored > 0 {
-            let name = match &counted {
-                Counted::Axis(axis) => axis.name().to_owned(),
-                Counted::Suite { .. } | Counted::Judged(_) => counted.name(),
-            };
-            let known = comparison.no_longer_scored.entry(name).or_default();
-            *known += column.no_longer_scored;
-        }
         match &counted {
             Counted::Axis(axis) => {
                 comparison.axes.insert(axis.name().into(), change);

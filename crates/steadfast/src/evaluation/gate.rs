@@ -25,7 +25,7 @@ pub fn gate(comparison: &Comparison, limits: &BTreeMap<String, f64>) -> Result<(
             -change.net_change
         };
         // An item that can no longer be scored has lost all it had, as far as a gate can know.
-        let gone = comparison.no_longer_scored.get(name).copied().unwrap_or(0);
+        let gone = change.no_longer_scored;
         let gone_share = 100.0 * gone as f64 / (change.n + gone) as f64;
         if gone_share > *limit || gone > 0 && !is_share(&change.metric) {
             failures.push(

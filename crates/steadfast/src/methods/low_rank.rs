@@ -4,7 +4,7 @@
 
 use super::{Method, Parameters, Penalty};
 use crate::digest;
-use crate::models::adapter::{Adapter, AdapterGradients, LowRank};
+use crate::models::adapter::{Adapter, AdapterGradients, LowRank, divisor};
 use crate::models::decoder::Decoder;
 use crate::models::families::work_of;
 use crate::settings::arm::Hyperparameters;
@@ -92,13 +92,7 @@ impl Form {
 
     /// s in ΔW = s·B·A.
     pub fn scale(&self) -> f64 {
-        let rank = self.rank as f64;
-        self.alpha
-            / if self.rank_stabilized {
-                rank.sqrt()
-            } else {
-                rank
-            }
+        self.alpha / divisor(self.rank as f64, self.rank_stabilized)
     }
 }
 
@@ -386,11 +380,7 @@ impl Method for Adapting {
         if !self.beginnings.is_empty() {
             // Of rank 2r, with the same scale.
             rank *= 2;
-            alpha *= if self.form.rank_stabilized {
-                std::f64::consts::SQRT_2
-            } else {
-                2.0
-            };
+            alpha *= divisor(2.0, self.form.rank_stabilized);
         }
         for (path, site) in &self.sites {
             if let Inputs::Whole(identity) = &site.inputs {

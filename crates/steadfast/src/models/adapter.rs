@@ -67,6 +67,11 @@ pub struct Adapter {
     pub replaced: BTreeMap<String, Tensor>,
 }
 
+/// What α is divided by: the rank, or its root with rsLoRA.
+pub fn divisor(rank: f64, rank_stabilized: bool) -> f64 {
+    if rank_stabilized { rank.sqrt() } else { rank }
+}
+
 /// Gradients by tensor name: `<module path>.lora_A` [rank, in], `<module path>.lora_B` [out, rank].
 pub type AdapterGradients = BTreeMap<String, Tensor>;
 
@@ -247,12 +252,7 @@ impl Adapter {
         let (mut ranks, mut alphas) = (BTreeMap::new(), BTreeMap::new());
         for (path, module) in self.modules.iter().filter(|(_, module)| !module.whole) {
             let rank = module.a.dims()[0];
-            let divisor = if self.rank_stabilized {
-                (rank as f64).sqrt()
-            } else {
-                rank as f64
-            };
-            let alpha = module.scale * divisor;
+            let alpha = module.scale * divisor(rank as f64, self.rank_stabilized);
             if rank != self.rank {
                 ranks.insert(path.as_str(), rank);
             }

@@ -87,8 +87,10 @@ pub async fn exchange(
 fn broken<T>(who: &str, cause: &reqwest::Error) -> Reading<T> {
     // An address may be signed: the part after `?` lets whoever reads it do what it was made for.
     let mut message = cause.to_string();
-    if let Some((url, query)) = cause.url().and_then(|url| Some((url, url.query()?))) {
-        message = message.replace(url.as_str(), url.as_str().trim_end_matches(query));
+    if let Some(url) = cause.url() {
+        let mut plain = url.clone();
+        plain.set_query(None);
+        message = message.replace(url.as_str(), plain.as_str());
     }
     let mut beneath = std::error::Error::source(cause);
     while let Some(inner) = beneath {

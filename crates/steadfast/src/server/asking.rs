@@ -198,20 +198,15 @@ pub async fn answer(
 /// Hands a request to the engine.
 fn begin(house: &Arc<House>, asked: Asked) -> Read<Answer> {
     let choices = asked.prompts.len() * asked.each;
-    for prompt in &asked.prompts {
-        if !house
-            .engine
-            .holds(prompt.len(), asked.writing.max_tokens, asked.each)
-        {
-            return Err(Refusal::wrong(
-                "n",
-                format!(
-                    "{} replies to {} tokens of prompt do not fit into this server's cache at once. Ask for fewer, or for shorter ones (`max_tokens`).",
-                    asked.each,
-                    prompt.len()
-                ),
-            ));
-        }
+    let (each, most) = (asked.each, asked.writing.max_tokens);
+    let mut lengths = asked.prompts.iter().map(Vec::len);
+    if let Some(length) = lengths.find(|length| !house.engine.holds(*length, most, each)) {
+        return Err(Refusal::wrong(
+            "n",
+            format!(
+                "{each} replies to {length} tokens of prompt do not fit into this server's cache at once. Ask for fewer, or for shorter ones (`max_tokens`)."
+            ),
+        ));
     }
     let Some(places) = house.engine.places(asked.prompts.len()) else {
         house.metrics.turned_away.add(1);

@@ -84,6 +84,12 @@ pub enum Progress {
     Failed(Refusal),
 }
 
+/// Tokens that a reply to a prompt of `length` may have. The last one is never read, so a reply may end one
+/// past the context.
+fn room_after(context: usize, length: usize) -> usize {
+    (context + 1).saturating_sub(length)
+}
+
 /// What the thread is told.
 enum Message {
     Work(Box<Work>),
@@ -156,7 +162,7 @@ impl Engine {
 
     /// Whether so many replies to a prompt of so many tokens can ever be held at once. A single one can.
     pub fn holds(&self, prompt: usize, max_tokens: usize, replies: usize) -> bool {
-        let own = prompt + max_tokens.min((self.context + 1).saturating_sub(prompt));
+        let own = prompt + max_tokens.min(room_after(self.context, prompt));
         replies <= 1 || own.saturating_mul(replies) <= self.room
     }
 
@@ -380,10 +386,8 @@ impl Floor {
         }
     }
 
-    /// Tokens that a reply to a prompt of `length` may have. The last one is never read, so a reply
-    /// may end one past the context.
     fn room_after(&self, length: usize) -> usize {
-        (self.model.decoder.context() + 1).saturating_sub(length)
+        room_after(self.model.decoder.context(), length)
     }
 
     fn count(&self) {

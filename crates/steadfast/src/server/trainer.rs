@@ -6,7 +6,7 @@ use super::state::{State as Kept, held};
 use crate::error::Class;
 use crate::events::{Event, Listener};
 use crate::models::Adapter;
-use crate::runs::folder::{WITHIN_BUDGET, arm_folder};
+use crate::runs::folder::{ADAPTER, WITHIN_BUDGET, arm_folder};
 use crate::settings::{
     Extent, GenerationSettings, Preset, StudySettings, TuneFlags, TuneSettings, shipped_suites,
 };
@@ -228,7 +228,7 @@ fn train_and_measure(house: &House, job: &Job) -> Result<Done> {
     outcome.within_budget?;
     let trained = &settings.arms[0];
     let name = if settings.budget.is_empty() {
-        "adapter"
+        ADAPTER
     } else {
         WITHIN_BUDGET
     };

@@ -295,9 +295,10 @@ pub struct Hyperparameters {
 /// Most steps of a training: its plan is made beforehand, and held.
 pub const MOST_STEPS: usize = 1_000_000;
 
-/// Most passes over the data, and most batches of a step: the same.
+/// Most passes over the data, for the same reason.
 pub const MOST_EPOCHS: f64 = 1000.0;
-/// See [`MOST_EPOCHS`].
+
+/// Most batches of a step, for the same reason.
 pub const MOST_ACCUMULATION: usize = 1000;
 
 /// Highest rank: more than any adapter has, and far from what cannot be held.

@@ -23,7 +23,7 @@ use crate::results::{
     Arm, Base, Drift, FrontierPoint, LayerDisturbance, Leakage, Results, SCHEMA, Training,
 };
 use crate::runs::atomic;
-use crate::runs::folder::{RunFolder, WITHIN_BUDGET, arm_folder};
+use crate::runs::folder::{ADAPTER, RunFolder, WITHIN_BUDGET, arm_folder};
 use crate::settings::StudySettings;
 use crate::{Error, Result};
 use serde_json::{Map, Value, json};
@@ -123,7 +123,7 @@ pub fn results(
     let mut frontier = Vec::new();
     for one in measured {
         let before = one.own_before.unwrap_or(before);
-        let Comparison { axes, metrics, .. } = compare_judged(before, one.after, 0, judge)?;
+        let Comparison { axes, metrics } = compare_judged(before, one.after, 0, judge)?;
         let own = |axis: Axis| {
             axes.get(axis.name())
                 .filter(|change| change.metric == axis.metric())
@@ -191,10 +191,7 @@ pub fn write_cards(
         let arm = arm_folder(folder.path(), &outcome.arm.name, outcome.seed);
         let chosen = !settings.budget.is_empty()
             && Multiple::even(Choice::read(&arm)?.scale) == outcome.scale;
-        for (name, is_of) in [
-            ("adapter", outcome.scale.is_whole()),
-            (WITHIN_BUDGET, chosen),
-        ] {
+        for (name, is_of) in [(ADAPTER, outcome.scale.is_whole()), (WITHIN_BUDGET, chosen)] {
             let adapter = arm.join(name);
             // Scores kept elsewhere come without the adapter.
             if is_of && adapter.exists() {

@@ -7,12 +7,12 @@
 //! development items only. Comparators are measured beside the chosen, and change no choice.
 
 use super::arm;
+use super::by_seed::{self, drift, mean};
 use super::targets::{Finalists, beyond_others};
 use super::workbench::{Outcome, Part, Workbench};
 use crate::evaluation::Axis;
-use crate::evaluation::comparison::{losses, metric_changes};
 use crate::evaluation::measurement::Sample;
-use crate::evaluation::statistics::{self, Spread};
+use crate::evaluation::statistics::{self, Observation};
 use crate::events::Event;
 use crate::models::Multiple;
 use crate::reports::frontier::{
@@ -118,18 +118,9 @@ fn points(before: &[Sample], outcomes: &[Outcome<'_>]) -> Result<Vec<Point>> {
         .collect()
 }
 
-/// The same for each setting over its seeds, in the order of their first.
+/// The same for each setting over its seeds.
 fn over_seeds(before: &[Sample], outcomes: &[Outcome<'_>]) -> Result<Vec<OverSeeds>> {
-    let mut groups: Vec<Vec<&Outcome<'_>>> = Vec::new();
-    for outcome in outcomes {
-        let same = |group: &&mut Vec<&Outcome<'_>>| {
-            group[0].arm.name == outcome.arm.name && group[0].scale == outcome.scale
-        };
-        match groups.iter_mut().find(same) {
-            Some(group) => group.push(outcome),
-            None => groups.push(vec![outcome]),
-        }
-    }
+    let groups = by_setting(outcomes, |one| (&one.arm.name, one.scale));
     let over_seeds = |group: Vec<&Outcome<'_>>| {
         Ok(OverSeeds {
             arm: group[0].arm.name.clone(),
@@ -141,41 +132,40 @@ fn over_seeds(before: &[Sample], outcomes: &[Outcome<'_>]) -> Result<Vec<OverSee
     groups.into_iter().map(over_seeds).collect()
 }
 
+/// What belongs to one arm and scale, together: arms in the order of their first, their scales upwards.
+fn by_setting<T>(all: &[T], setting: impl Fn(&T) -> (&String, Multiple)) -> Vec<Vec<&T>> {
+    let mut grouped: BTreeMap<(usize, [u64; 2]), Vec<&T>> = BTreeMap::new();
+    for one in all {
+        let (arm, scale) = setting(one);
+        let first = all.iter().position(|other| setting(other).0 == arm);
+        let ends = [scale.first, scale.last].map(f64::to_bits);
+        let key = (first.unwrap_or(0), ends);
+        grouped.entry(key).or_default().push(one);
+    }
+    grouped.into_values().collect()
+}
+
 /// What one setting gained and lost, over its seeds.
 fn changes(before: &[Sample], seeds: &[&Outcome<'_>]) -> Result<Changes> {
-    let lost = |axis| -> Result<Estimate> {
-        let of_seeds = seeds
-            .iter()
-            .map(|outcome| losses(before, &outcome.after, axis));
-        Ok(estimate(statistics::crossed(
-            &of_seeds.collect::<Result<Vec<_>>>()?,
-            0,
-        )))
+    let lost = |axis| Ok::<_, Error>(estimate(&by_seed::lost(before, seeds, axis)?));
+    let changed = |axis, metric, sign| {
+        let changes = by_seed::changed(before, seeds, axis, metric, sign)?;
+        Ok::<_, Error>(estimate(&changes))
     };
-    let changed = |axis, metric, sign: f64| -> Result<Estimate> {
-        let of_seeds = seeds.iter().map(|outcome| {
-            let changes = metric_changes(before, &outcome.after, axis, metric)?;
-            Ok(vec![statistics::signed(changes, sign)])
-        });
-        Ok(estimate(statistics::crossed(
-            &of_seeds.collect::<Result<Vec<_>>>()?,
-            0,
-        )))
-    };
-    let drift = seeds.iter().map(|outcome| outcome.tuned.drift).sum::<f64>();
     Ok(Changes {
         gain: lost(Axis::Proficiency)?.negated(),
         likelihood_gain: changed(Axis::Proficiency, "reference_nll", -1.0)?,
         safety_loss: lost(Axis::Safety)?,
         constructive_reply_loss: changed(Axis::Safety, "constructive_reply", -1.0)?,
         knowledge_loss: lost(Axis::Knowledge)?,
-        drift: drift / seeds.len() as f64,
+        drift: mean(&drift(seeds)),
         leakage: changed(Axis::Safety, "domain_leakage", 1.0)?,
         incoherence: changed(Axis::Safety, "coherence", -1.0)?,
     })
 }
 
-fn estimate(spread: Spread) -> Estimate {
+fn estimate(seeds: &[Vec<Vec<Observation>>]) -> Estimate {
+    let spread = statistics::crossed(seeds, 0);
     Estimate {
         value: spread.mean,
         ci95: spread.interval,
@@ -193,20 +183,9 @@ struct Setting {
 
 /// The means over seeds of the settings of one role.
 fn settings_with(role: Role, points: &[Point]) -> Vec<Setting> {
-    let mut grouped: BTreeMap<(usize, [u64; 2]), Vec<&Point>> = BTreeMap::new();
-    let first = |point: &Point| {
-        let same = |other: &Point| other.arm == point.arm;
-        points.iter().position(same).unwrap_or(0)
-    };
-    for point in points {
-        if point.role.as_deref() == Some(role.name()) {
-            let ends = [point.scale.first, point.scale.last].map(f64::to_bits);
-            let key = (first(point), ends);
-            grouped.entry(key).or_default().push(point);
-        }
-    }
-    grouped
-        .into_values()
+    by_setting(points, |point| (&point.arm, point.scale))
+        .into_iter()
+        .filter(|group| group[0].role.as_deref() == Some(role.name()))
         .map(|group| {
             let mean = |value: fn(&Point) -> f64| {
                 group.iter().map(|point| value(point)).sum::<f64>() / group.len() as f64

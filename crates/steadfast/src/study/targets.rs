@@ -2,6 +2,7 @@
 //! seeds that both have, and there and on development items against every setting that is no candidate
 //! and gains as much.
 
+use super::by_seed::{self, drift, mean};
 use super::workbench::Outcome;
 use crate::Result;
 use crate::evaluation::Axis;
@@ -153,12 +154,8 @@ impl<'a> Finalists<'a> {
         ))
     }
 
-    /// What each seed lost, by item.
     fn lost(&self, group: &[&Outcome<'_>], axis: Axis) -> Result<Vec<Vec<Vec<Observation>>>> {
-        group
-            .iter()
-            .map(|one| losses(self.before, &one.after, axis))
-            .collect()
+        by_seed::lost(self.before, group, axis)
     }
 
     /// Limits that are a share of the yardstick's, tested over seeds and corrected together.
@@ -222,14 +219,8 @@ impl<'a> Finalists<'a> {
 
     /// Limits in points, which the upper bound over items and seeds has to keep.
     fn points(&self) -> Result<Vec<Target>> {
-        let replies = |metric, sign: f64| -> Result<Vec<Vec<Vec<Observation>>>> {
-            self.candidate
-                .iter()
-                .map(|one| {
-                    let changes = metric_changes(self.before, &one.after, Axis::Safety, metric)?;
-                    Ok(vec![statistics::signed(changes, sign)])
-                })
-                .collect()
+        let replies = |metric, sign: f64| {
+            by_seed::changed(self.before, &self.candidate, Axis::Safety, metric, sign)
         };
         let row = |name: &str, limit, lost: Vec<Vec<Vec<Observation>>>| {
             let spread = statistics::crossed_bounded(&lost, ITEM);
@@ -374,14 +365,6 @@ fn below(
             Some(_) => Verdict::NotShown,
         },
     }
-}
-
-fn drift(group: &[&Outcome<'_>]) -> Vec<f64> {
-    group.iter().map(|one| one.tuned.drift).collect()
-}
-
-fn mean(values: &[f64]) -> f64 {
-    values.iter().sum::<f64>() / values.len() as f64
 }
 
 #[cfg(test)]

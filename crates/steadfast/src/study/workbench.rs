@@ -411,14 +411,14 @@ impl<'a> Workbench<'a> {
     }
 
     /// Kept samples with what items asked and the model said, which kept files have not, where the store
-    /// has the same scores; unless kept scores are all that is asked for.
+    /// has the same scores. The report shows development items; with kept scores alone it shows no texts.
     fn with_texts(
         &self,
         part: &Part,
         adapter: Option<&str>,
         kept: Vec<Sample>,
     ) -> Result<Vec<Sample>> {
-        if self.settings.extent == Extent::Kept {
+        if self.settings.extent == Extent::Kept || part.name != DEVELOPMENT {
             return Ok(kept);
         }
         let measured = Measured {
@@ -431,9 +431,10 @@ impl<'a> Workbench<'a> {
             return Ok(kept);
         };
         self.learnt()?.mark(&mut told);
-        let scores = |sample: &Sample| (sample.item.clone(), sample.scores.clone());
-        let same = told.iter().map(scores).eq(kept.iter().map(scores));
-        Ok(if same { told } else { kept })
+        let same =
+            |(one, other): (&Sample, &Sample)| one.item == other.item && one.scores == other.scores;
+        let all = told.len() == kept.len() && told.iter().zip(&kept).all(same);
+        Ok(if all { told } else { kept })
     }
 
     /// Samples of the base, or of an adapter and what stands for it in the store.

@@ -1,6 +1,6 @@
 //! `adapter_config.json`, read.
 
-use super::{CONFIG_FILE, WHOLE};
+use super::{CONFIG_FILE, WHOLE, divisor};
 use crate::{Error, Result};
 use regex::Regex;
 use serde::Deserialize;
@@ -75,11 +75,7 @@ impl Scales {
     pub(super) fn of(&self, path: &str) -> f64 {
         let rank = self.ranks.of(path).unwrap_or(self.rank).max(1.0);
         let alpha = self.alphas.of(path).unwrap_or(self.alpha);
-        if self.stabilized {
-            alpha / rank.sqrt()
-        } else {
-            alpha / rank
-        }
+        alpha / divisor(rank, self.stabilized)
     }
 }
 
