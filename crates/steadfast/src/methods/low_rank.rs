@@ -13,6 +13,7 @@ use candle_core::{Device, Tensor};
 use faer::Mat;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
+use rayon::prelude::*;
 use std::collections::BTreeMap;
 
 /// What an adapter has besides its tensors.
@@ -359,6 +360,71 @@ impl Adapting {
         };
         Ok((value, (pulled * 2.0)?, pull_a))
     }
+
+    /// The change of one layer as it stands.
+    fn module(&self, path: &str, site: &Site) -> Result<LowRank> {
+        if let Inputs::Whole(identity) = &site.inputs {
+            let mut whole = LowRank::whole(self.b(path, site)?, identity.clone());
+            whole.train_b = true;
+            return Ok(whole);
+        }
+        let (mut a, mut b) = (self.a(path, site)?, self.b(path, site)?);
+        if let Some((first_a, first_b)) = self.beginnings.get(path) {
+            a = Tensor::cat(&[&a, first_a], 0)?;
+            b = Tensor::cat(&[&b, &first_b.neg()?], 1)?;
+        }
+        Ok(LowRank {
+            a,
+            b,
+            whole: false,
+            scale: self.form.scale(),
+            train_a: !matches!(site.inputs, Inputs::Fixed(_)),
+            train_b: true,
+        })
+    }
+
+    /// The gradients of one layer's parameters, with its part of the penalty.
+    fn pull_back_one(
+        &self,
+        path: &str,
+        site: &Site,
+        gradients: &AdapterGradients,
+    ) -> Result<(f64, Parameters)> {
+        let (mut pulled, mut value) = (Parameters::new(), 0.0);
+        let part = |name: &str| super::parameter(gradients, &format!("{path}.{name}"));
+        // Of a change counted from its beginning only the first half moves.
+        let rank = self.parameter(path, "lora_B")?.dim(1)?;
+        let mut of_b = part("lora_B")?.narrow(1, 0, rank)?;
+        let mut of_a = match site.inputs {
+            Inputs::Fixed(_) | Inputs::Whole(_) => None,
+            _ => Some(part("lora_A")?.narrow(0, 0, rank)?),
+        };
+        if let Some(disturbance) = site.disturbance.as_ref().filter(|_| self.penalty > 0.0) {
+            let weight = self.penalty / disturbance.power;
+            let (disturbed, more_b, more_a) = self.disturbed(path, site, disturbance)?;
+            value = weight * disturbed;
+            of_b = (of_b + (more_b * weight)?)?;
+            if let (Some(old), Some(more)) = (of_a.take(), more_a) {
+                of_a = Some((old + (more * weight)?)?);
+            }
+        }
+        let of_b = match &site.outputs {
+            Outputs::Outside(columns, _) => outside_columns(&of_b, columns)?,
+            Outputs::Free | Outputs::From(_) => of_b.contiguous()?,
+        };
+        pulled.insert(format!("{path}.lora_B"), of_b);
+        let Some(of_a) = of_a else {
+            return Ok((value, pulled));
+        };
+        let (name, of_a) = match &site.inputs {
+            Inputs::Free(_) | Inputs::Fixed(_) | Inputs::Whole(_) => ("lora_A", of_a.contiguous()?),
+            Inputs::Outside(rows, _) => ("lora_A", outside_rows(&of_a, rows)?),
+            // A = M·P, so ∂/∂M = ∂/∂A·Pᵀ.
+            Inputs::Inside(basis) => ("M", of_a.matmul(&basis.t()?)?),
+        };
+        pulled.insert(format!("{path}.{name}"), of_a);
+        Ok((value, pulled))
+    }
 }
 
 impl Method for Adapting {
@@ -375,35 +441,17 @@ impl Method for Adapting {
     }
 
     fn adapter(&self) -> Result<Adapter> {
-        let mut modules = BTreeMap::new();
         let (mut rank, mut alpha) = (self.form.rank, self.form.alpha);
         if !self.beginnings.is_empty() {
             // Of rank 2r, with the same scale.
             rank *= 2;
             alpha *= divisor(2.0, self.form.rank_stabilized);
         }
-        for (path, site) in &self.sites {
-            if let Inputs::Whole(identity) = &site.inputs {
-                let mut whole = LowRank::whole(self.b(path, site)?, identity.clone());
-                whole.train_b = true;
-                modules.insert(path.clone(), whole);
-                continue;
-            }
-            let (mut a, mut b) = (self.a(path, site)?, self.b(path, site)?);
-            if let Some((first_a, first_b)) = self.beginnings.get(path) {
-                a = Tensor::cat(&[&a, first_a], 0)?;
-                b = Tensor::cat(&[&b, &first_b.neg()?], 1)?;
-            }
-            let low_rank = LowRank {
-                a,
-                b,
-                whole: false,
-                scale: self.form.scale(),
-                train_a: !matches!(site.inputs, Inputs::Fixed(_)),
-                train_b: true,
-            };
-            modules.insert(path.clone(), low_rank);
-        }
+        let modules = self
+            .sites
+            .par_iter()
+            .map(|(path, site)| Ok((path.clone(), self.module(path, site)?)))
+            .collect::<Result<_>>()?;
         Ok(Adapter {
             modules,
             alpha,
@@ -414,45 +462,14 @@ impl Method for Adapting {
     }
 
     fn pull_back(&self, gradients: &AdapterGradients) -> Result<(Parameters, Penalty)> {
-        let mut pulled = Parameters::new();
-        let mut value = 0.0;
-        for (path, site) in &self.sites {
-            let part = |name: &str| super::parameter(gradients, &format!("{path}.{name}"));
-            // Of a change counted from its beginning only the first half moves.
-            let rank = self.parameter(path, "lora_B")?.dim(1)?;
-            let mut of_b = part("lora_B")?.narrow(1, 0, rank)?;
-            let mut of_a = match site.inputs {
-                Inputs::Fixed(_) | Inputs::Whole(_) => None,
-                _ => Some(part("lora_A")?.narrow(0, 0, rank)?),
-            };
-            if let Some(disturbance) = site.disturbance.as_ref().filter(|_| self.penalty > 0.0) {
-                let weight = self.penalty / disturbance.power;
-                let (disturbed, more_b, more_a) = self.disturbed(path, site, disturbance)?;
-                value += weight * disturbed;
-                of_b = (of_b + (more_b * weight)?)?;
-                if let (Some(old), Some(more)) = (of_a.take(), more_a) {
-                    of_a = Some((old + (more * weight)?)?);
-                }
-            }
-            let of_b = match &site.outputs {
-                Outputs::Outside(columns, _) => outside_columns(&of_b, columns)?,
-                Outputs::Free | Outputs::From(_) => of_b.contiguous()?,
-            };
-            pulled.insert(format!("{path}.lora_B"), of_b);
-            let Some(of_a) = of_a else { continue };
-            match &site.inputs {
-                Inputs::Free(_) | Inputs::Fixed(_) | Inputs::Whole(_) => {
-                    pulled.insert(format!("{path}.lora_A"), of_a.contiguous()?);
-                }
-                Inputs::Outside(rows, _) => {
-                    pulled.insert(format!("{path}.lora_A"), outside_rows(&of_a, rows)?);
-                }
-                // A = M·P, so ∂/∂M = ∂/∂A·Pᵀ.
-                Inputs::Inside(basis) => {
-                    pulled.insert(format!("{path}.M"), of_a.matmul(&basis.t()?)?);
-                }
-            }
-        }
+        let sites: Vec<(f64, Parameters)> = self
+            .sites
+            .par_iter()
+            .map(|(path, site)| self.pull_back_one(path, site, gradients))
+            .collect::<Result<_>>()?;
+        // In the order of the layers, however many threads there are.
+        let value = sites.iter().fold(0.0, |sum, (value, _)| sum + value);
+        let pulled = sites.into_iter().flat_map(|(_, pulled)| pulled).collect();
         Ok((pulled, Penalty { value }))
     }
 

@@ -67,48 +67,44 @@ impl AdamW {
         gradients: &Parameters,
         learning_rate: f64,
     ) -> Result<Parameters> {
-        self.steps += 1;
-        let exponent = self.steps as f64;
+        let exponent = (self.steps + 1) as f64;
         let step = Step {
             correct_first: (1.0 / (1.0 - BETA_1.powf(exponent))) as f32,
             correct_second: (1.0 / (1.0 - BETA_2.powf(exponent))) as f32,
             kept: (1.0 - learning_rate * self.weight_decay) as f32,
             learning_rate: learning_rate as f32,
         };
-        let mut updated = BTreeMap::new();
         for (name, parameter) in parameters {
             let gradient = gradients
                 .get(name)
                 .ok_or_else(|| Error::bug(format!("the moving tensor {name} has no gradient")))?;
             let count = parameter.elem_count();
-            let moments = self.moments.entry(name.clone()).or_insert_with(|| Moments {
-                shape: parameter.dims().to_vec(),
-                first: vec![0.0; count],
-                second: vec![0.0; count],
-            });
-            let lengths = [moments.first.len(), moments.second.len()];
-            if gradient.dims() != parameter.dims() || lengths != [count; 2] {
+            let moments = self.moments.get(name);
+            let fit = moments
+                .is_none_or(|moments| [moments.first.len(), moments.second.len()] == [count; 2]);
+            if gradient.dims() != parameter.dims() || !fit {
                 return Err(Error::bug(format!(
                     "the gradient or the moments of {name} have not its shape"
                 )));
             }
-            let (old, gradient) = (Floats::of(parameter)?, Floats::of(gradient)?);
-            let mut new = vec![0.0; count];
-            new.par_chunks_mut(PIECE)
-                .zip(old.par_chunks(PIECE))
-                .zip(gradient.par_chunks(PIECE))
-                .zip(moments.first.par_chunks_mut(PIECE))
-                .zip(moments.second.par_chunks_mut(PIECE))
-                .for_each(|((((new, old), gradient), first), second)| {
-                    vectorized(
-                        #[inline(always)]
-                        || step.take(new, old, gradient, first, second),
-                    );
-                });
-            let new = Tensor::from_vec(new, parameter.shape(), &Device::Cpu)?;
-            updated.insert(name.clone(), new);
         }
-        Ok(updated)
+        for (name, parameter) in parameters {
+            let count = parameter.elem_count();
+            self.moments.entry(name.clone()).or_insert_with(|| Moments {
+                shape: parameter.dims().to_vec(),
+                first: vec![0.0; count],
+                second: vec![0.0; count],
+            });
+        }
+        self.steps += 1;
+        self.moments
+            .par_iter_mut()
+            .filter_map(|(name, moments)| Some((name, moments, parameters.get(name)?)))
+            .map(|(name, moments, parameter)| {
+                let new = step.move_one(parameter, &gradients[name], moments)?;
+                Ok((name.clone(), new))
+            })
+            .collect()
     }
 }
 
@@ -124,6 +120,29 @@ struct Step {
 }
 
 impl Step {
+    /// A parameter after the step.
+    fn move_one(
+        &self,
+        parameter: &Tensor,
+        gradient: &Tensor,
+        moments: &mut Moments,
+    ) -> Result<Tensor> {
+        let (old, gradient) = (Floats::of(parameter)?, Floats::of(gradient)?);
+        let mut new = vec![0.0; old.len()];
+        new.par_chunks_mut(PIECE)
+            .zip(old.par_chunks(PIECE))
+            .zip(gradient.par_chunks(PIECE))
+            .zip(moments.first.par_chunks_mut(PIECE))
+            .zip(moments.second.par_chunks_mut(PIECE))
+            .for_each(|((((new, old), gradient), first), second)| {
+                vectorized(
+                    #[inline(always)]
+                    || self.take(new, old, gradient, first, second),
+                );
+            });
+        Ok(Tensor::from_vec(new, parameter.shape(), &Device::Cpu)?)
+    }
+
     #[inline(always)]
     fn take(
         &self,
@@ -174,6 +193,52 @@ mod tests {
             for (one, other) in found.iter().zip(expected) {
                 assert!((one - other).abs() < 1e-6, "{found:?} is not {expected:?}");
             }
+        }
+    }
+
+    #[test]
+    fn however_many_threads_move_many_tensors_their_bits_are_the_same() {
+        let tensors = |seed: usize| -> Parameters {
+            let values = |tensor: usize| {
+                let count = 40_000 * (tensor % 3) + 5;
+                let values = (0..count).map(|place| ((place * 31 + tensor + seed) as f32).sin());
+                Tensor::from_vec(values.collect::<Vec<f32>>(), count, &Device::Cpu).unwrap()
+            };
+            (0..7)
+                .map(|tensor| (format!("t{tensor}"), values(tensor)))
+                .collect()
+        };
+        let moved = |threads: usize| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads);
+            pool.build().unwrap().install(|| {
+                let mut optimizer = AdamW::new(0.01);
+                let mut parameters = tensors(0);
+                for step in 1..4 {
+                    parameters = optimizer.update(&parameters, &tensors(step), 0.1).unwrap();
+                }
+                let all = parameters
+                    .values()
+                    .flat_map(|one| one.to_vec1::<f32>().unwrap());
+                all.map(f32::to_bits).collect::<Vec<u32>>()
+            })
+        };
+        assert_eq!(moved(1), moved(3));
+    }
+
+    #[test]
+    fn an_update_that_is_refused_moves_nothing() {
+        let tensor =
+            |count: usize| Tensor::ones(count, candle_core::DType::F32, &Device::Cpu).unwrap();
+        let parameters =
+            Parameters::from([("a".to_owned(), tensor(2)), ("b".to_owned(), tensor(3))]);
+        let mut optimizer = AdamW::new(0.01);
+        for wrong in [
+            Parameters::from([("a".to_owned(), tensor(2))]),
+            Parameters::from([("a".to_owned(), tensor(2)), ("b".to_owned(), tensor(4))]),
+        ] {
+            assert!(optimizer.update(&parameters, &wrong, 0.1).is_err());
+            assert!(optimizer.moments().is_empty());
+            assert_eq!(optimizer.steps, 0);
         }
     }
 }

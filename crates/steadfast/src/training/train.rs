@@ -17,6 +17,7 @@ use crate::models::likelihood::packs;
 use crate::settings::arm::{AnchorKind, Hyperparameters, Length};
 use crate::{Error, Result};
 use candle_core::Tensor;
+use rayon::prelude::*;
 use std::path::Path;
 use std::time::Instant;
 
@@ -494,16 +495,20 @@ fn add(sum: &mut AdapterGradients, more: AdapterGradients) -> Result<()> {
 }
 
 fn norm(gradients: &Parameters) -> Result<f64> {
-    let mut squares = 0.0;
-    for gradient in gradients.values() {
-        squares += f64::from(gradient.sqr()?.sum_all()?.to_scalar::<f32>()?);
-    }
-    Ok(squares.sqrt())
+    let squares: Vec<f32> = gradients
+        .par_iter()
+        .map(|(_, gradient)| Ok(gradient.sqr()?.sum_all()?.to_scalar()?))
+        .collect::<Result<_>>()?;
+    // In the order of the names, however many threads there are.
+    let sum = squares
+        .iter()
+        .fold(0.0, |sum, square| sum + f64::from(*square));
+    Ok(sum.sqrt())
 }
 
 fn scaled(gradients: Parameters, factor: f64) -> Result<Parameters> {
     gradients
-        .into_iter()
+        .into_par_iter()
         .map(|(name, gradient)| Ok((name, (gradient * factor)?)))
         .collect()
 }

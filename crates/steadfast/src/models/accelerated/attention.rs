@@ -1,23 +1,20 @@
 //! Causal grouped-query attention over packed sequences, as [`crate::models::blocks::attention`].
 //!
 //! Neighbouring sequences of equal length go together; queries go in blocks, so that scores never
-//! take more than [`QUERIES`] rows a head and sequence, however long the sequence is. The forward keeps the log-sum-exp of each row
-//! of scores, the backward computes the probabilities anew from it.
+//! take more than [`QUERIES`] rows a head and sequence, however long the sequence is. The backward
+//! computes the scores and their shares anew.
 
+use super::fused::{Fused, sum};
 use super::product::product;
 use super::rotary::Angles;
-use crate::Result;
 use crate::conversations::packing::Beginning;
 use crate::models::blocks::attention::{Attention, Heads};
 use crate::models::blocks::rotary::Turn;
-use candle_core::{DType, Device, Tensor};
+use crate::{Error, Result};
+use candle_core::{DType, Tensor};
 
 /// Most queries of a head and sequence that are scored together.
 pub const QUERIES: usize = 512;
-
-/// What a score that must not count is lowered by: its exponential is 0, and unlike with infinity
-/// no difference of two is undefined.
-const UNSEEN: f64 = -1e30;
 
 /// Neighbouring sequences of one length that go on from the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,10 +42,6 @@ struct Block {
 pub struct Plan {
     heads: Heads,
     runs: Vec<Run>,
-    /// [queries, most keys before them + queries]: 0 where a query sees a key, [`UNSEEN`] elsewhere.
-    /// The last columns are the queries' own keys, so every block's mask is a window of it.
-    mask: Tensor,
-    most_before: usize,
     /// Most queries of a block.
     queries: usize,
 }
@@ -58,8 +51,6 @@ pub struct Plan {
 pub struct Kept {
     /// Rotated queries and keys, and values, [rows, heads, size].
     shared: Tensor,
-    /// Of each block of each run.
-    log_sums: Vec<Tensor>,
     /// [rows, query width]
     output: Tensor,
 }
@@ -135,13 +126,7 @@ fn plus(sum: Option<Tensor>, more: Tensor) -> Result<Option<Tensor>> {
 impl Plan {
     /// For sequences of these lengths, the first of which go on from `beginning`; blocks of at most
     /// `queries` queries ([`QUERIES`], but for tests).
-    pub fn new(
-        heads: Heads,
-        lengths: &[usize],
-        beginning: Beginning,
-        queries: usize,
-        device: &Device,
-    ) -> Result<Self> {
+    pub fn new(heads: Heads, lengths: &[usize], beginning: Beginning, queries: usize) -> Self {
         let mut runs: Vec<Run> = Vec::new();
         let mut start = 0;
         for (index, &length) in lengths.iter().enumerate() {
@@ -157,38 +142,18 @@ impl Plan {
             }
             start += length;
         }
-        let blocks = || runs.iter().flat_map(|run| run.blocks(queries));
-        let largest = blocks().map(|block| block.rows).max().unwrap_or(1);
-        let most_before = blocks()
-            .map(|block| block.seen - block.rows)
-            .max()
-            .unwrap_or(0);
-        let (first, end) = (most_before as u32, (most_before + largest) as u32);
-        let keys = Tensor::arange(0, end, device)?.unsqueeze(0)?;
-        let own = Tensor::arange(first, end, device)?.unsqueeze(1)?;
-        let mask = (keys.broadcast_gt(&own)?.to_dtype(DType::F32)? * UNSEEN)?;
-        Ok(Self {
+        Self {
             heads,
             runs,
-            mask,
-            most_before,
             queries,
-        })
+        }
     }
 
-    /// Scores of a block's queries against the keys they may see, [.., group·rows, seen].
-    fn scores(&self, queries: &Tensor, keys: &Tensor, block: Block) -> Result<Tensor> {
-        let (stacks, rows, _) = queries.dims3()?;
+    /// What a block's queries take of each key, [.., group·rows, seen].
+    fn shares(&self, queries: &Tensor, keys: &Tensor, block: Block) -> Result<Tensor> {
         let scores = product(queries, &keys.transpose(1, 2)?)?;
-        let before = block.seen - block.rows;
-        let mask =
-            self.mask
-                .narrow(0, 0, block.rows)?
-                .narrow(1, self.most_before - before, block.seen)?;
-        let by_head = scores.reshape((stacks, self.heads.group(), block.rows, block.seen))?;
-        Ok(by_head
-            .broadcast_add(&mask)?
-            .reshape((stacks, rows, block.seen))?)
+        attend(&scores, block.rows, block.seen - block.rows)?;
+        Ok(scores)
     }
 
     fn scale(&self) -> f64 {
@@ -206,7 +171,7 @@ impl Plan {
         let rows = shared.dim(0)?;
         let shared = shared.reshape((rows, query + 2 * key_value, size))?;
         let shared = angles.apply(&shared, query + key_value, Turn::Forth)?;
-        let (mut outputs, mut log_sums) = (Vec::new(), Vec::new());
+        let mut outputs = Vec::new();
         for run in &self.runs {
             let queries = run.rows_of(&shared)?.narrow(1, 0, query)?;
             let keys = run.seen(&shared, query, key_value)?;
@@ -214,27 +179,14 @@ impl Plan {
             let mut blocks = Vec::new();
             for block in run.blocks(self.queries) {
                 let queries = (grouped(&queries, block, self.heads)? * self.scale())?;
-                let scores = self.scores(&queries, &keys.narrow(1, 0, block.seen)?, block)?;
-                let most = scores.max_keepdim(2)?;
-                let powers = scores.broadcast_sub(&most)?.exp()?;
-                let sums = powers.sum_keepdim(2)?;
-                let mixed = product(&powers, &values.narrow(1, 0, block.seen)?)?;
-                blocks.push(ungrouped(
-                    &mixed.broadcast_div(&sums)?,
-                    *run,
-                    block,
-                    self.heads,
-                )?);
-                log_sums.push((most + sums.log()?)?);
+                let shares = self.shares(&queries, &keys.narrow(1, 0, block.seen)?, block)?;
+                let mixed = product(&shares, &values.narrow(1, 0, block.seen)?)?;
+                blocks.push(ungrouped(&mixed, *run, block, self.heads)?);
             }
             outputs.push(as_rows(&Tensor::cat(&blocks, 2)?)?);
         }
         let output = Tensor::cat(&outputs, 0)?.reshape((rows, query * size))?;
-        Ok(Kept {
-            shared,
-            log_sums,
-            output,
-        })
+        Ok(Kept { shared, output })
     }
 
     /// The gradient of what [`Self::forward`] was given [rows, width] from that of its output.
@@ -246,35 +198,27 @@ impl Plan {
             ..
         } = self.heads;
         let (rows, _) = gradient.dims2()?;
-        let by_head = (rows, query, size);
-        // Σ gradient∘output of a row is what the softmax's backward takes off: one number a head.
-        let along = (gradient * &kept.output)?
-            .reshape(by_head)?
-            .sum_keepdim(2)?;
-        let gradient = gradient.reshape(by_head)?;
-        let mut log_sums = kept.log_sums.iter();
+        let gradient = gradient.reshape((rows, query, size))?;
         let (mut parts, mut of_beginning) = (Vec::new(), None);
         for run in &self.runs {
             let queries = run.rows_of(&kept.shared)?.narrow(1, 0, query)?;
             let keys = run.seen(&kept.shared, query, key_value)?;
             let values = run.seen(&kept.shared, query + key_value, key_value)?;
-            let (gradient, along) = (run.rows_of(&gradient)?, run.rows_of(&along)?);
+            let gradient = run.rows_of(&gradient)?;
             let total = run.before + run.length;
             let mut of_queries = Vec::new();
             let (mut of_keys, mut of_values) = (None, None);
-            for (block, log_sums) in run.blocks(self.queries).zip(&mut log_sums) {
+            for block in run.blocks(self.queries) {
                 let queries = (grouped(&queries, block, self.heads)? * self.scale())?;
                 let gradient = grouped(&gradient, block, self.heads)?;
-                let along = grouped(&along, block, self.heads)?;
                 let keys = keys.narrow(1, 0, block.seen)?;
                 let values = values.narrow(1, 0, block.seen)?;
-                let scores = self.scores(&queries, &keys, block)?;
-                let shares = scores.broadcast_sub(log_sums)?.exp()?;
+                let shares = self.shares(&queries, &keys, block)?;
                 let widened = |part: Tensor| part.pad_with_zeros(1, 0, total - block.seen);
                 let of_value = product(&shares.transpose(1, 2)?, &gradient)?;
                 of_values = plus(of_values, widened(of_value)?)?;
-                let of_shares = product(&gradient, &values.transpose(1, 2)?)?;
-                let of_scores = (shares * of_shares.broadcast_sub(&along)?)?;
+                let of_scores = product(&gradient, &values.transpose(1, 2)?)?;
+                attend_backward(&of_scores, &shares)?;
                 let of_key = product(&of_scores.transpose(1, 2)?, &queries)?;
                 of_keys = plus(of_keys, widened(of_key)?)?;
                 let of_query = (product(&of_scores, &keys)? * self.scale())?;
@@ -313,4 +257,62 @@ impl Kept {
     pub fn output(&self) -> &Tensor {
         &self.output
     }
+}
+
+/// Turns scores [stacks, rows, seen] into shares: each row's softmax over the keys that its query
+/// may see. The rows are those of `queries` queries, several times over; the first of them sees
+/// `before` keys and the one at its own place, each next one key more.
+pub(super) fn attend(scores: &Tensor, queries: usize, before: usize) -> Result<()> {
+    let (stacks, rows, seen) = scores.dims3()?;
+    if before + queries > seen || rows % queries != 0 {
+        return Err(Error::bug("queries that see more keys than there are"));
+    }
+    let plain = |scores: &mut [f32], _: &[&[f32]]| {
+        for (row, scores) in scores.chunks_exact_mut(seen).enumerate() {
+            let (visible, hidden) = scores.split_at_mut(before + row % queries + 1);
+            let most = visible.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+            for score in &mut *visible {
+                *score = (*score - most).exp();
+            }
+            let inverse = 1.0 / sum(visible.iter().copied());
+            for share in visible {
+                *share *= inverse;
+            }
+            hidden.fill(0.0);
+        }
+    };
+    Fused {
+        name: "attend",
+        shape: (stacks, rows, seen).into(),
+        rows: stacks * rows,
+        sizes: vec![seen, queries, before],
+        numbers: Vec::new(),
+        plain,
+    }
+    .change(scores, &[])
+}
+
+/// Turns the gradient of [`attend`]'s shares into that of its scores.
+///
+/// With shares p and their gradient g, both of a row: p∘(g − Σ p∘g).
+pub(super) fn attend_backward(gradient: &Tensor, shares: &Tensor) -> Result<()> {
+    let (stacks, rows, seen) = shares.dims3()?;
+    let plain = |gradient: &mut [f32], sources: &[&[f32]]| {
+        let shares = sources[0].chunks_exact(seen);
+        for (gradient, shares) in gradient.chunks_exact_mut(seen).zip(shares) {
+            let along = sum(gradient.iter().zip(shares).map(|(one, other)| one * other));
+            for (gradient, share) in gradient.iter_mut().zip(shares) {
+                *gradient = share * (*gradient - along);
+            }
+        }
+    };
+    Fused {
+        name: "attend_backward",
+        shape: (stacks, rows, seen).into(),
+        rows: stacks * rows,
+        sizes: vec![seen],
+        numbers: Vec::new(),
+        plain,
+    }
+    .change(gradient, &[(shares, &[stacks, rows, seen])])
 }

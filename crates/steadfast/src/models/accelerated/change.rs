@@ -10,6 +10,7 @@ use crate::models::blocks::buffers::Floats;
 use crate::models::blocks::linear::Part;
 use crate::{Error, Result};
 use candle_core::{Device, Tensor};
+use rayon::prelude::*;
 
 /// The change of the layers of a group.
 #[derive(Debug)]
@@ -48,38 +49,24 @@ impl Change {
     }
 }
 
-/// Where a group's matrices begin in the upload.
-struct Planned {
+/// The layers of a group that an adapter changes.
+struct Group<'a> {
+    adapted: Vec<(&'a Part, &'a LowRank)>,
     members: Vec<Member>,
     ranks: usize,
     inputs: usize,
     outputs: usize,
-    start: usize,
 }
 
-/// Brings the adapter to the device: the change of each group (its parts and its inputs), in order.
-/// The adapter must fit the groups.
-pub fn upload<'a>(
-    adapter: &Adapter,
-    groups: impl Iterator<Item = (&'a [Part], usize)>,
-    device: &Device,
-) -> Result<Vec<Option<Change>>> {
-    let mut values: Vec<f32> = Vec::new();
-    let mut planned = Vec::new();
-    for (parts, inputs) in groups {
+impl<'a> Group<'a> {
+    fn new(adapter: &'a Adapter, parts: &'a [Part], inputs: usize) -> Result<Option<Self>> {
         let adapted: Vec<(&Part, &LowRank)> = parts
             .iter()
             .filter_map(|part| Some((part, adapter.modules.get(&part.path)?)))
             .collect();
-        if adapted.is_empty() {
-            planned.push(None);
-            continue;
-        }
-        let start = values.len();
         let mut members = Vec::with_capacity(adapted.len());
         let mut ranks = 0;
         for (part, module) in &adapted {
-            values.extend_from_slice(&Floats::of(&module.a)?);
             let rank = module.a.dim(0)?;
             members.push(Member {
                 path: part.path.clone(),
@@ -93,46 +80,83 @@ pub fn upload<'a>(
             });
             ranks += rank;
         }
-        let outputs = parts.iter().map(|part| part.outputs).sum();
-        let of_b = values.len();
-        values.resize(of_b + outputs * ranks, 0.0);
-        for (member, (_, module)) in members.iter().zip(&adapted) {
+        Ok((!adapted.is_empty()).then(|| Self {
+            adapted,
+            members,
+            ranks,
+            inputs,
+            outputs: parts.iter().map(|part| part.outputs).sum(),
+        }))
+    }
+
+    fn of_a(&self) -> usize {
+        self.ranks * self.inputs
+    }
+
+    fn len(&self) -> usize {
+        self.of_a() + self.outputs * self.ranks
+    }
+
+    /// Writes A and B, one after the other, over zeros.
+    fn write(&self, to: &mut [f32]) -> Result<()> {
+        let (to_a, to_b) = to.split_at_mut(self.of_a());
+        for (member, (_, module)) in self.members.iter().zip(&self.adapted) {
+            let a = Floats::of(&module.a)?;
+            let start = member.first_rank * self.inputs;
+            to_a[start..start + a.len()].copy_from_slice(&a);
             let b = Floats::of(&module.b)?;
             let scale = member.scale as f32;
             for (row, from) in b.chunks_exact(member.rank.max(1)).enumerate() {
-                let place = of_b + (member.start + row) * ranks + member.first_rank;
-                for (to, from) in values[place..place + member.rank].iter_mut().zip(from) {
+                let place = (member.start + row) * self.ranks + member.first_rank;
+                for (to, from) in to_b[place..place + member.rank].iter_mut().zip(from) {
                     *to = scale * from;
                 }
             }
         }
-        planned.push(Some(Planned {
-            members,
-            ranks,
-            inputs,
-            outputs,
-            start,
-        }));
+        Ok(())
     }
-    if values.is_empty() {
+}
+
+/// Brings the adapter to the device: the change of each group (its parts and its inputs), in order.
+/// The adapter must fit the groups.
+pub fn upload<'a>(
+    adapter: &Adapter,
+    groups: impl Iterator<Item = (&'a [Part], usize)>,
+    device: &Device,
+) -> Result<Vec<Option<Change>>> {
+    let groups: Vec<Option<Group<'_>>> = groups
+        .map(|(parts, inputs)| Group::new(adapter, parts, inputs))
+        .collect::<Result<_>>()?;
+    let count = groups.iter().flatten().map(Group::len).sum();
+    if count == 0 {
         // A card allocates no buffer of length 0.
-        return Ok(planned.iter().map(|_| None).collect());
+        return Ok(groups.iter().map(|_| None).collect());
     }
-    let count = values.len();
+    let mut values = vec![0.0; count];
+    let mut rest = values.as_mut_slice();
+    let mut pieces = Vec::with_capacity(groups.len());
+    for group in groups.iter().flatten() {
+        let (own, after) = rest.split_at_mut(group.len());
+        pieces.push((group, own));
+        rest = after;
+    }
+    pieces
+        .into_par_iter()
+        .try_for_each(|(group, own)| group.write(own))?;
     let all = Tensor::from_vec(values, count, device)?;
-    planned
+    let mut start = 0;
+    let mut matrix = |rows: usize, columns: usize| -> Result<Tensor> {
+        let own = all.narrow(0, start, rows * columns)?;
+        start += rows * columns;
+        Ok(own.reshape((rows, columns))?)
+    };
+    groups
         .into_iter()
         .map(|group| {
             let Some(group) = group else { return Ok(None) };
-            let (of_a, of_b) = (group.ranks * group.inputs, group.outputs * group.ranks);
-            let matrix = |start: usize, rows: usize, columns: usize| {
-                all.narrow(0, start, rows * columns)?
-                    .reshape((rows, columns))
-            };
-            debug_assert!(group.start + of_a + of_b <= count);
             Ok(Some(Change {
-                a: matrix(group.start, group.ranks, group.inputs)?,
-                b: matrix(group.start + of_a, group.outputs, group.ranks)?,
+                a: matrix(group.ranks, group.inputs)?,
+                b: matrix(group.outputs, group.ranks)?,
                 members: group.members,
             }))
         })
@@ -191,24 +215,28 @@ impl Gradients {
 
     /// Brings them back.
     pub fn download(self) -> Result<AdapterGradients> {
-        let mut gradients = AdapterGradients::new();
         if self.found.is_empty() {
-            return Ok(gradients);
+            return Ok(AdapterGradients::new());
         }
         let all: Vec<&Tensor> = self.found.iter().map(|found| &found.values).collect();
         let values = Tensor::cat(&all, 0)?.to_vec1::<f32>()?;
         let mut rest = values.as_slice();
-        for found in self.found {
-            let count = found.shape.0 * found.shape.1;
+        let mut pieces = Vec::with_capacity(self.found.len());
+        for found in &self.found {
             let (own, after) = rest
-                .split_at_checked(count)
+                .split_at_checked(found.shape.0 * found.shape.1)
                 .ok_or_else(|| Error::bug(format!("{} came back short", found.name)))?;
             rest = after;
-            let scale = found.scale as f32;
-            let own: Vec<f32> = own.iter().map(|value| scale * value).collect();
-            let tensor = Tensor::from_vec(own, found.shape, &Device::Cpu)?;
-            gradients.insert(found.name, tensor);
+            pieces.push((found, own));
         }
-        Ok(gradients)
+        pieces
+            .into_par_iter()
+            .map(|(found, own)| {
+                let scale = found.scale as f32;
+                let own: Vec<f32> = own.iter().map(|value| scale * value).collect();
+                let tensor = Tensor::from_vec(own, found.shape, &Device::Cpu)?;
+                Ok((found.name.clone(), tensor))
+            })
+            .collect()
     }
 }

@@ -2,6 +2,7 @@
 
 use super::attention::{Plan, QUERIES};
 use super::change::{Change, Gradients, upload};
+use super::fused;
 use super::head::Head;
 use super::layer::{KeptLayer, Layer, Pass};
 use super::norm;
@@ -54,6 +55,7 @@ impl<'a> AcceleratedDecoder<'a> {
             ))
             .hint("train this model on the CPU (without --device); on a device: Llama, Mistral without a window, SmolLM2"));
         }
+        fused::load(device)?;
         let epsilon = host.norm.epsilon;
         let embedding = host.embedding.to_device(device)?;
         let head = if host.tied {
@@ -88,7 +90,7 @@ impl<'a> AcceleratedDecoder<'a> {
         let positions = positions(self.host.context, lengths, &offsets)?;
         let rows = positions.len();
         let pass = Pass {
-            attention: Plan::new(self.heads, lengths, beginning, self.queries, &self.device)?,
+            attention: Plan::new(self.heads, lengths, beginning, self.queries),
             angles: self
                 .tables
                 .at(&Tensor::from_vec(positions, rows, &self.device)?)?,

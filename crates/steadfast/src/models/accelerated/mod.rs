@@ -9,6 +9,7 @@
 pub mod attention;
 pub mod change;
 pub mod decoder;
+mod fused;
 pub mod gated;
 pub mod head;
 pub mod layer;

@@ -1,5 +1,6 @@
 //! Rotary position embedding, with the tables of [`crate::models::blocks::rotary`].
 
+use super::fused::Fused;
 use crate::Result;
 use crate::models::blocks::rotary::{self, Turn};
 use candle_core::{Device, Tensor};
@@ -11,7 +12,7 @@ pub struct Tables {
     sines: Tensor,
 }
 
-/// The angles of the rows of one batch, [rows, 1, head size / 2].
+/// The angles of the rows of one batch, [rows, head size / 2].
 #[derive(Debug)]
 pub struct Angles {
     cosines: Tensor,
@@ -32,7 +33,7 @@ impl Tables {
 
     /// The angles of rows at these positions, [`u32`] tensor \[rows\].
     pub fn at(&self, positions: &Tensor) -> Result<Angles> {
-        let of = |table: &Tensor| table.index_select(positions, 0)?.unsqueeze(1);
+        let of = |table: &Tensor| table.index_select(positions, 0);
         Ok(Angles {
             cosines: of(&self.cosines)?,
             sines: of(&self.sines)?,
@@ -43,23 +44,39 @@ impl Tables {
 impl Angles {
     /// `x` [rows, heads, head size] with its first `turned` heads turned by the rows' angles.
     pub fn apply(&self, x: &Tensor, turned: usize, turn: Turn) -> Result<Tensor> {
-        let half = self.sines.dim(2)?;
-        let heads = x.narrow(1, 0, turned)?;
-        let rest = x.narrow(1, turned, x.dim(1)? - turned)?.contiguous()?;
-        let (first, second) = (heads.narrow(2, 0, half)?, heads.narrow(2, half, half)?);
-        let along = |part: &Tensor| part.broadcast_mul(&self.cosines);
-        let across = |part: &Tensor| part.broadcast_mul(&self.sines);
-        let (first, second) = match turn {
-            Turn::Forth => (
-                (along(&first)? - across(&second)?)?,
-                (along(&second)? + across(&first)?)?,
-            ),
-            Turn::Back => (
-                (along(&first)? + across(&second)?)?,
-                (along(&second)? - across(&first)?)?,
-            ),
+        let (rows, heads, size) = x.dims3()?;
+        let half = size / 2;
+        let sign = match turn {
+            Turn::Forth => 1.0,
+            Turn::Back => -1.0,
         };
-        let heads = Tensor::cat(&[first, second], 2)?;
-        Ok(Tensor::cat(&[heads, rest], 1)?)
+        let plain = |y: &mut [f32], sources: &[&[f32]]| {
+            let (x, cosines, sines) = (sources[0], sources[1], sources[2]);
+            y.copy_from_slice(x);
+            for (row, y) in y.chunks_exact_mut(heads * size).enumerate() {
+                for head in y.chunks_exact_mut(size).take(turned) {
+                    for pair in 0..half {
+                        let along = cosines[row * half + pair];
+                        let across = sign * sines[row * half + pair];
+                        let (first, second) = (head[pair], head[pair + half]);
+                        head[pair] = first * along - second * across;
+                        head[pair + half] = second * along + first * across;
+                    }
+                }
+            }
+        };
+        Fused {
+            name: "turn",
+            shape: (rows, heads, size).into(),
+            rows,
+            sizes: vec![heads, half, turned],
+            numbers: vec![sign],
+            plain,
+        }
+        .make(&[
+            (x, &[rows, heads, 2 * half]),
+            (&self.cosines, &[rows, half]),
+            (&self.sines, &[rows, half]),
+        ])
     }
 }
