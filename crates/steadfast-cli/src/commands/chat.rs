@@ -116,7 +116,7 @@ pub fn run(arguments: &Arguments, global: Global) -> Result<()> {
 impl Chat<'_> {
     fn answer(&mut self, prompt: &str) -> Result<Answer> {
         self.messages.push(Message::new(Role::User, prompt));
-        let tokens = tokens::prompt(&self.model, &self.messages)?;
+        let tokens = tokens::prompt_now(&self.model, &self.messages)?;
         let context = self.model.config.context;
         if tokens.len() + self.arguments.max_tokens > context {
             return Err(Error::user(format!(

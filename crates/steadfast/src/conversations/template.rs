@@ -11,6 +11,8 @@ pub use watched::say_with;
 
 use super::Message;
 use crate::{Error, Result};
+use jiff::ZonedDateTime;
+use jiff::tz::TimeZone;
 use minijinja::syntax::SyntaxConfig;
 use minijinja::value::Serde;
 use minijinja::{Environment, ErrorKind, UndefinedBehavior, Value};
@@ -31,6 +33,13 @@ const STACK: usize = if cfg!(fuzzing) { 8 << 30 } else { 1 << 30 };
 /// That of a template without a namespace, which alone outlives a turn of a loop.
 const SMALL_STACK: usize = if cfg!(fuzzing) { 64 << 20 } else { 8 << 20 };
 
+/// What a template that asks for the time is told, but in talk with people: else what a training has learnt
+/// and what a measurement has asked would be something else after midnight. The day is the one that
+/// Llama 3's templates name where there is no clock.
+///
+/// Noon in UTC. A zone by name would ask the system's list of them, which small images do not have.
+const STANDING: jiff::Timestamp = jiff::Timestamp::constant(1_721_995_200, 0);
+
 /// A compiled Jinja chat template with its special tokens.
 #[derive(Debug)]
 pub struct ChatTemplate {
@@ -38,6 +47,7 @@ pub struct ChatTemplate {
     bos: Option<String>,
     eos: Option<String>,
     source: String,
+    standing: ZonedDateTime,
 }
 
 impl ChatTemplate {
@@ -56,7 +66,6 @@ impl ChatTemplate {
         environment.set_recursion_limit(100);
         environment.set_unknown_method_callback(python::method);
         environment.add_function("raise_exception", raise_exception);
-        environment.add_function("strftime_now", strftime_now);
         environment.add_filter("tojson", json::tojson);
         environment.add_filter("trim", python::trim);
         environment.add_test("iterable", python::is_iterable);
@@ -73,7 +82,13 @@ impl ChatTemplate {
             bos: bos.map(str::to_owned),
             eos: eos.map(str::to_owned),
             source: source.to_owned(),
+            standing: STANDING.to_zoned_datetime(TimeZone::UTC),
         })
+    }
+
+    /// Whether it asks for the time.
+    pub fn asks_for_the_time(&self) -> bool {
+        self.source.contains("strftime_now")
     }
 
     /// The template as it was given.
@@ -81,8 +96,23 @@ impl ChatTemplate {
         &self.source
     }
 
-    /// Renders the messages, with the opening of an assistant turn appended when asked for.
+    /// Renders the messages, with the opening of an assistant turn appended when asked for. It is always
+    /// the same day: see [`Self::render_now`].
     pub fn render(&self, messages: &[Message], add_generation_prompt: bool) -> Result<String> {
+        self.render_at(&self.standing, messages, add_generation_prompt)
+    }
+
+    /// The same at the time that it is, as transformers renders: for talk with people.
+    pub fn render_now(&self, messages: &[Message], add_generation_prompt: bool) -> Result<String> {
+        self.render_at(&ZonedDateTime::now(), messages, add_generation_prompt)
+    }
+
+    fn render_at(
+        &self,
+        now: &ZonedDateTime,
+        messages: &[Message],
+        add_generation_prompt: bool,
+    ) -> Result<String> {
         #[derive(Serialize)]
         struct Turn<'a> {
             role: super::Role,
@@ -96,6 +126,7 @@ impl ChatTemplate {
             })
             .collect();
         self.print(
+            now,
             Value::from(Serde(&turns)),
             Value::from(()),
             add_generation_prompt,
@@ -103,7 +134,19 @@ impl ChatTemplate {
     }
 
     /// Renders turns and tools as transformers takes them: lists of objects, or none.
-    fn print(&self, turns: Value, tools: Value, add_generation_prompt: bool) -> Result<String> {
+    fn print(
+        &self,
+        now: &ZonedDateTime,
+        turns: Value,
+        tools: Value,
+        add_generation_prompt: bool,
+    ) -> Result<String> {
+        let now = now.clone();
+        let strftime_now = Value::from_function(move |format: &str| {
+            jiff::fmt::strtime::format(format, &now).map_err(|cause| {
+                minijinja::Error::new(ErrorKind::InvalidOperation, cause.to_string())
+            })
+        });
         let named = |token: &Option<String>| token.as_deref().map_or(Value::UNDEFINED, Value::from);
         let print = move || {
             let template = self.environment.get_template("chat")?;
@@ -111,6 +154,7 @@ impl ChatTemplate {
                 messages => turns,
                 tools => tools,
                 documents => (),
+                strftime_now => strftime_now,
                 add_generation_prompt => add_generation_prompt,
                 bos_token => named(&self.bos),
                 eos_token => named(&self.eos),
@@ -164,11 +208,6 @@ fn without_generation_marks(source: &str) -> String {
 
 fn raise_exception(message: String) -> std::result::Result<Value, minijinja::Error> {
     Err(minijinja::Error::new(ErrorKind::InvalidOperation, message))
-}
-
-fn strftime_now(format: &str) -> std::result::Result<String, minijinja::Error> {
-    jiff::fmt::strtime::format(format, &jiff::ZonedDateTime::now())
-        .map_err(|cause| minijinja::Error::new(ErrorKind::InvalidOperation, cause.to_string()))
 }
 
 #[cfg(test)]

@@ -58,6 +58,13 @@ pub fn prompt(model: &LanguageModel, messages: &[Message]) -> Result<Vec<u32>> {
         .encode(&model.template.render(messages, true)?)
 }
 
+/// [`prompt`] of somebody who talks with the model, now.
+pub fn prompt_now(model: &LanguageModel, messages: &[Message]) -> Result<Vec<u32>> {
+    model
+        .tokenizer
+        .encode(&model.template.render_now(messages, true)?)
+}
+
 /// Where one assistant turn stands in the rendered text, in bytes.
 struct Span {
     /// Where the opened turn ends: what comes after, the model writes.

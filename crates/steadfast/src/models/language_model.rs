@@ -27,6 +27,16 @@ pub struct LanguageModel {
 }
 
 impl LanguageModel {
+    /// What decides what it reads and answers, for stored work: its identity. Models whose template asks for
+    /// the time were once told the day; what was stored then is not theirs any more.
+    pub fn told(&self) -> String {
+        let mut told = self.located.identity.clone();
+        if self.template.asks_for_the_time() {
+            told += " standing";
+        }
+        told
+    }
+
     /// Loads everything from a folder or GGUF file.
     pub fn load(located: &Located, device: &Device) -> Result<Self> {
         Self::load_as(located, Holding::WHOLE, device)

@@ -5,6 +5,8 @@
 //! looked for on the Hub: the Hub's repository of that model holds other files, so a study would not
 //! be comparable.
 
+mod hub;
+
 use super::{language_model, weights};
 use crate::digest;
 use crate::events::{Event, Listener};
@@ -59,7 +61,7 @@ pub fn locate(id: Option<&str>, listener: &dyn Listener) -> Result<Located> {
     match id {
         None | Some(DEFAULT_BASE) => default_base(listener),
         Some(id) if Path::new(id).exists() => from_path(id),
-        Some(id) if is_hub_id(id) => from_hub(id, listener),
+        Some(id) if is_hub_id(id) => hub::locate(id, listener),
         Some(id) => Err(Error::user(format!("there is no model `{id}`")).hint(format!(
             "name a folder, a .gguf file, a Hub id such as HuggingFaceTB/SmolLM2-135M-Instruct, or leave it out for {DEFAULT_BASE}"
         ))),
@@ -152,75 +154,10 @@ pub fn is_hub_id(id: &str) -> bool {
         && !id.ends_with(".gguf")
 }
 
-fn from_hub(id: &str, listener: &dyn Listener) -> Result<Located> {
-    let failed = |cause: hf_hub::HFError| hub_failure(id, cause);
-    let (owner, name) = hf_hub::split_id(id);
-    let client = hf_hub::HFClient::builder().build_sync().map_err(failed)?;
-    let repository = client.model(owner, name);
-    let patterns = ["*.json", "*.jinja", "*.safetensors"]
-        .map(str::to_owned)
-        .to_vec();
-    let cached = repository
-        .snapshot_download()
-        .allow_patterns(patterns.clone())
-        .local_files_only(true)
-        .send()
-        .ok()
-        .filter(|folder| folder.join("config.json").exists() && weights::shards(folder).is_ok());
-    let folder = match cached {
-        Some(folder) => folder,
-        None if offline(std::env::var_os("HF_HUB_OFFLINE").as_deref()) => {
-            return Err(Error::outside(format!(
-                "`{id}` is not in the Hub's cache, and HF_HUB_OFFLINE is set"
-            ))
-            .hint("unset HF_HUB_OFFLINE, or name a folder on this machine"));
-        }
-        None => {
-            listener.on(Event::Note {
-                message: format!("downloading {id} from the Hub"),
-            });
-            repository
-                .snapshot_download()
-                .allow_patterns(patterns)
-                .send()
-                .map_err(failed)?
-        }
-    };
-    let revision = folder
-        .file_name()
-        .map(|name| name.to_string_lossy().into_owned());
-    let found = from_path(&folder.to_string_lossy())?;
-    Ok(Located {
-        id: id.to_owned(),
-        revision,
-        ..found
-    })
-}
-
 /// Whether this value of HF_HUB_OFFLINE asks for no network, read as huggingface_hub reads it.
 pub(super) fn offline(value: Option<&OsStr>) -> bool {
     let asks = |value: &str| matches!(value.to_uppercase().as_str(), "1" | "ON" | "YES" | "TRUE");
     value.and_then(OsStr::to_str).is_some_and(asks)
-}
-
-fn hub_failure(id: &str, cause: hf_hub::HFError) -> Error {
-    use hf_hub::HFError;
-    match &cause {
-        HFError::RepoNotFound { .. } => Error::user(format!("the Hub has no model `{id}`"))
-            .hint("check the spelling; a private or gated model needs HF_TOKEN"),
-        HFError::AuthRequired { .. } | HFError::Forbidden { .. } => {
-            Error::user(format!("the Hub does not give `{id}` to you"))
-                .hint("accept the model's terms on its page and set HF_TOKEN")
-        }
-        HFError::RateLimited { .. } => {
-            Error::outside("the Hub asks to slow down").hint("wait a few minutes, or set HF_TOKEN")
-        }
-        HFError::Io(_) => Error::outside(format!("`{id}` cannot be written to the Hub's cache"))
-            .hint("check the room and the rights of HF_HOME"),
-        _ => Error::outside(format!("`{id}` cannot be downloaded from the Hub"))
-            .hint("check the network and HF_ENDPOINT, or name a folder on this machine"),
-    }
-    .because(cause)
 }
 
 fn default_base(listener: &dyn Listener) -> Result<Located> {

@@ -97,7 +97,7 @@ fn prompt(fields: &Fields<'_>, house: &House, messages: &[Message]) -> Read<Vec<
         param: Some("messages".to_owned()),
         ..Refusal::from(error)
     };
-    let tokens = |messages| tokens::prompt(&house.model, messages).map_err(wrong);
+    let tokens = |messages| tokens::prompt_now(&house.model, messages).map_err(wrong);
     match messages.split_last() {
         Some((last, before)) if begun && last.role == Role::Assistant && !before.is_empty() => {
             let mut prompt = tokens(before)?;

@@ -201,7 +201,8 @@ pub fn serve(
         }
         names.push(name.clone());
     }
-    let state = settings.state.as_deref().map(Kept::open).transpose()?;
+    let open = |folder| Kept::open(folder)?.of_base(&located);
+    let state = settings.state.as_deref().map(open).transpose()?;
     let (trainer, queue) = Trainer::new();
     let bytes = Arc::new(TokenBytes::new(&model.tokenizer));
     let metrics = Arc::new(Metrics::default());

@@ -373,10 +373,10 @@ fn read_events(path: &Path) -> Result<Vec<JobEvent>> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
-    fn record() -> JobRecord {
+    pub(in crate::server) fn record() -> JobRecord {
         JobRecord {
             id: "ftjob-00".into(),
             owner: String::new(),

@@ -7,6 +7,7 @@ use super::fields::Read;
 use super::files::{self, FileRecord};
 use super::jobs::{self, Job, JobRecord};
 use super::refusal::Refusal;
+use crate::models::resolve::Located;
 use crate::runs::atomic;
 use crate::{Error, Result};
 use axum::Json;
@@ -65,6 +66,52 @@ impl State {
             ),
             _lock: lock,
         })
+    }
+
+    /// The same, for a server of this base. Its models are changes of one base's weights; over others of the
+    /// same shapes they would answer, and say anything. A folder whose jobs are older than this check takes
+    /// the first base.
+    ///
+    /// # Errors
+    /// Its jobs were for other weights.
+    pub fn of_base(self, base: &Located) -> Result<Self> {
+        #[derive(Serialize, Deserialize)]
+        struct Base {
+            id: String,
+            revision: Option<String>,
+            sha256: String,
+        }
+        let now = Base {
+            id: base.id.clone(),
+            revision: base.revision.clone(),
+            sha256: base.sha256.clone(),
+        };
+        let path = self.folder.join("base.json");
+        if held(&self.jobs).is_empty() || !path.exists() {
+            write_json(&path, &now)?;
+            return Ok(self);
+        }
+        let then: Base = read_json(&path)?;
+        if then.sha256 == now.sha256 {
+            return Ok(self);
+        }
+        let of = |base: &Base| match &base.revision {
+            Some(revision) => format!("{} ({revision})", base.id),
+            None => format!(
+                "{} (weights {}…)",
+                base.id,
+                base.sha256.get(..12).unwrap_or("unknown")
+            ),
+        };
+        let message = format!(
+            "the jobs of this folder tune {}, and this server's base is {}",
+            of(&then),
+            of(&now)
+        );
+        Err(Error::user(message)
+            .at(&self.folder)
+            .field("--state")
+            .hint("serve those weights (--model), or give this base a folder of its own"))
     }
 
     /// Where files are.
@@ -205,4 +252,35 @@ pub fn write_json(path: &Path, record: &impl Serialize) -> Result<()> {
     let text = serde_json::to_string_pretty(record)
         .map_err(|cause| Error::bug("a record has no JSON form").because(cause))?;
     atomic::write(path, text.as_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::server::jobs::tests::record;
+
+    #[test]
+    fn models_of_one_base_are_not_served_over_another() {
+        let folder = tempfile::tempdir().unwrap();
+        let base = |name: &str| Located {
+            id: name.to_owned(),
+            revision: None,
+            sha256: name.repeat(4),
+            identity: name.to_owned(),
+            path: PathBuf::new(),
+        };
+        let open = |name| State::open(folder.path()).unwrap().of_base(&base(name));
+        // No job yet: the folder takes any base.
+        open("one").unwrap();
+        let two = open("two").unwrap();
+        two.add_job(record(), b"").unwrap();
+        drop(two);
+        let error = open("one").unwrap_err();
+        assert!(
+            error.message.contains("tune two (weights twotwo"),
+            "{error}"
+        );
+        assert!(error.hint.is_some());
+        open("two").unwrap();
+    }
 }

@@ -91,7 +91,11 @@ impl<'a> Keeping<'a> {
     /// The version of the scorers on this base.
     pub fn scorers(&self) -> Result<&str> {
         let text = || read_text(&self.located.path);
-        made(&self.scorers, || measuring::scorers(&text()?.0)).map(String::as_str)
+        made(&self.scorers, || {
+            let (tokenizer, template) = text()?;
+            measuring::scorers(&tokenizer, &template)
+        })
+        .map(String::as_str)
     }
 
     /// The base, and each setting under each seed.

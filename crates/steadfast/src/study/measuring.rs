@@ -1,5 +1,6 @@
 //! Measuring one model on the suites of a study, each suite once.
 
+use crate::conversations::template::ChatTemplate;
 use crate::conversations::{Message, Role};
 use crate::evaluation::hosted::HostedSubject;
 use crate::evaluation::items::{Item, Suite, Task};
@@ -24,14 +25,18 @@ const TEXTS: usize = 4;
 pub const SCORERS: &str = "scorers/1";
 
 /// The version of the scorers on a base: plain text that begins with a token was once read without it.
-pub fn scorers(tokenizer: &Tokenizer) -> Result<String> {
+pub fn scorers(tokenizer: &Tokenizer, template: &ChatTemplate) -> Result<String> {
     const TEXT: &str = "a";
     let begun = tokenizer.encode_plain(TEXT)? != tokenizer.encode(TEXT)?;
-    Ok(if begun {
-        format!("{SCORERS} begun")
-    } else {
-        SCORERS.to_owned()
-    })
+    let mut version = SCORERS.to_owned();
+    if begun {
+        version += " begun";
+    }
+    // Once such templates were told the day.
+    if template.asks_for_the_time() {
+        version += " standing";
+    }
+    Ok(version)
 }
 
 /// The suites of the settings, each cut to its limit. Where a budget chooses on development items,
@@ -104,7 +109,7 @@ pub fn measure(
 ) -> Result<Vec<Sample>> {
     let mut samples = Vec::new();
     let model = Measured {
-        scorers: &scorers(&base.tokenizer)?,
+        scorers: &scorers(&base.tokenizer, &base.template)?,
         base: &base.located.identity,
         adapter: adapter.map(|(_, digest)| digest),
     };

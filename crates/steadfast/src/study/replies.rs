@@ -40,7 +40,7 @@ pub fn own_replies(
 ) -> Result<Vec<OwnReply>> {
     let stage = format!("{purpose} replies of the base");
     let inputs = (
-        &model.located.identity,
+        model.told(),
         prompts,
         options.max_tokens,
         options.temperature,

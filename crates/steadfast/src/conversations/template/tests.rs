@@ -94,6 +94,19 @@ fn a_template_that_prints_too_much_is_refused() {
 }
 
 #[test]
+fn the_day_stands_still_but_in_talk() {
+    let source = "{% if strftime_now is defined %}{{ strftime_now('%d %b %Y') }}{% endif %}";
+    let template = ChatTemplate::new(source, None, None).unwrap();
+    assert_eq!(template.render(&hello(), true).unwrap(), "26 Jul 2024");
+    let today = || jiff::ZonedDateTime::now().strftime("%d %b %Y").to_string();
+    let before = today();
+    let said = template.render_now(&hello(), true).unwrap();
+    assert!([before, today()].contains(&said), "{said}");
+    let refused = ChatTemplate::new("{{ strftime_now('%!') }}", None, None).unwrap();
+    assert!(refused.render(&hello(), true).is_err());
+}
+
+#[test]
 fn a_template_reads_no_file() {
     refusal("{% include '/etc/hostname' %}");
     refusal("{% extends 'chat' %}");

@@ -50,10 +50,7 @@ impl Judge for LocalJudge {
     }
 
     fn identity(&self) -> String {
-        format!(
-            "local {}, {} tokens",
-            self.model.located.identity, self.answer_tokens
-        )
+        format!("local {}, {} tokens", self.model.told(), self.answer_tokens)
     }
 
     fn estimate(&self, _: &Question) -> Option<f64> {

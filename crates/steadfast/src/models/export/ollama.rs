@@ -47,6 +47,8 @@ fn modelfile(located: &Located) -> Result<String> {
         if before.is_empty() || system.is_some() {
             let _ = writeln!(text, "TEMPLATE \"\"\"{CHATML}\"\"\"");
         }
+        // A prompt with a day in it would say that day for good.
+        let system = system.filter(|_| !template.asks_for_the_time());
         if let Some(system) = system.filter(|system| !system.contains("\"\"\"")) {
             let _ = writeln!(text, "SYSTEM \"\"\"{system}\"\"\"");
         }
