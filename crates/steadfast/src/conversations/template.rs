@@ -91,6 +91,16 @@ impl ChatTemplate {
         self.source.contains("strftime_now")
     }
 
+    /// Goes into the keys of stored work. Templates that ask for the time were once told the day: what was
+    /// stored then is not theirs any more.
+    pub fn clock(&self) -> &'static str {
+        if self.asks_for_the_time() {
+            " standing"
+        } else {
+            ""
+        }
+    }
+
     /// The template as it was given.
     pub fn source(&self) -> &str {
         &self.source

@@ -27,14 +27,9 @@ pub struct LanguageModel {
 }
 
 impl LanguageModel {
-    /// What decides what it reads and answers, for stored work: its identity. Models whose template asks for
-    /// the time were once told the day; what was stored then is not theirs any more.
+    /// What decides what it reads and answers, for the keys of stored work.
     pub fn told(&self) -> String {
-        let mut told = self.located.identity.clone();
-        if self.template.asks_for_the_time() {
-            told += " standing";
-        }
-        told
+        format!("{}{}", self.located.identity, self.template.clock())
     }
 
     /// Loads everything from a folder or GGUF file.

@@ -28,15 +28,8 @@ pub const SCORERS: &str = "scorers/1";
 pub fn scorers(tokenizer: &Tokenizer, template: &ChatTemplate) -> Result<String> {
     const TEXT: &str = "a";
     let begun = tokenizer.encode_plain(TEXT)? != tokenizer.encode(TEXT)?;
-    let mut version = SCORERS.to_owned();
-    if begun {
-        version += " begun";
-    }
-    // Once such templates were told the day.
-    if template.asks_for_the_time() {
-        version += " standing";
-    }
-    Ok(version)
+    let begun = if begun { " begun" } else { "" };
+    Ok(format!("{SCORERS}{begun}{}", template.clock()))
 }
 
 /// The suites of the settings, each cut to its limit. Where a budget chooses on development items,
