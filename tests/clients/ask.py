@@ -342,6 +342,25 @@ def fine_tuning(program: str) -> None:
             stream = ask(**fields, stream=True)
             assert "".join(chunk.choices[0].delta.content or "" for chunk in stream) == whole
             assert whole != ask(**{**fields, "model": MODEL}).choices[0].message.content
+
+            tensors = "adapter_model.safetensors"
+            (found,) = Path(state).glob(f"runs/{job.id}-*/arms/*/adapter/{tensors}")
+            learnt = found.read_bytes()
+            refused(openai.PermissionDeniedError, client.models.delete, model=MODEL)
+            gone = client.models.delete(name)
+            assert gone.deleted and gone.id == name, gone
+            refused(openai.NotFoundError, ask, **fields)
+            refused(openai.NotFoundError, client.models.delete, model=name)
+            assert not found.exists() and fetched(url.removesuffix("/v1") + own["report"]) == page
+        finally:
+            server.terminate()
+            assert server.wait(20) == 0
+
+        server, url = start(program, "--state", state)
+        client = openai.OpenAI(base_url=url, api_key="none needed", max_retries=0, timeout=120)
+        try:
+            assert [one.id for one in client.models.list()] == [MODEL], "a deleted model stays away"
+            assert client.fine_tuning.jobs.retrieve(job.id).status == "succeeded"
         finally:
             server.terminate()
             assert server.wait(20) == 0
@@ -350,9 +369,7 @@ def fine_tuning(program: str) -> None:
         flags = ["--method", "lora", "--steps", "8", "--batch-tokens", "256", "--learning-rate", "0.01"]
         tune = [program, "tune", "--data", str(chats), *flags, "--output", alone, "--quiet"]
         subprocess.run(tune, check=True, capture_output=True)
-        tensors = "adapter_model.safetensors"
-        (found,) = Path(state).glob(f"runs/{job.id}-*/arms/*/adapter/{tensors}")
-        assert found.read_bytes() == (Path(alone) / tensors).read_bytes(), "the bits differ"
+        assert learnt == (Path(alone) / tensors).read_bytes(), "the bits differ"
 
 
 def main() -> None:

@@ -16,6 +16,9 @@ use std::collections::BTreeMap;
 use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
 
+/// In a run, a folder for each arm and seed: its checkpoints and adapters.
+pub const ARMS: &str = "arms";
+
 /// An arm's adapter in its folder.
 pub const ADAPTER: &str = "adapter";
 
@@ -121,7 +124,7 @@ impl RunFolder {
     /// SHA-256 of results, samples, report and adapters.
     fn outputs(&self) -> Result<BTreeMap<String, String>> {
         let mut files = vec![self.results(), self.report(), self.samples()];
-        for arm in fs::read_dir(self.path.join("arms")).into_iter().flatten() {
+        for arm in fs::read_dir(self.path.join(ARMS)).into_iter().flatten() {
             let arm = arm.map_err(|cause| Error::file("read", &self.path, cause))?;
             for adapter in [ADAPTER, WITHIN_BUDGET] {
                 let adapter = arm.path().join(adapter);
@@ -161,7 +164,7 @@ impl RunFolder {
 
 /// Where a run has one arm under one seed.
 pub fn arm_folder(run: &Path, name: &str, seed: u64) -> PathBuf {
-    run.join(format!("arms/{name}-seed{seed}"))
+    run.join(ARMS).join(format!("{name}-seed{seed}"))
 }
 
 /// Takes the folder, which `flag` names, for this process until the file is dropped. The lock file stays,

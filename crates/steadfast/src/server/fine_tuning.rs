@@ -129,6 +129,7 @@ fn read(document: &Value, house: &House, owner: &Owner) -> Read<JobRecord> {
         fine_tuned_model: None,
         trained_tokens: None,
         result: None,
+        deleted: false,
     })
 }
 
@@ -325,6 +326,7 @@ pub async fn checkpoints(
         .find(|event| event.data["train_loss"].is_number());
     let found: Vec<Value> = now
         .fine_tuned_model
+        .filter(|_| !now.deleted)
         .into_iter()
         .map(|name| {
             let step = last

@@ -79,6 +79,8 @@ struct Served {
     name: String,
     /// Who alone may ask it.
     owner: Option<String>,
+    /// It was deleted.
+    gone: bool,
 }
 
 impl House {
@@ -114,7 +116,17 @@ impl House {
         served.push(Served {
             name: name.to_owned(),
             owner: Some(owner.to_owned()),
+            gone: false,
         });
+    }
+
+    /// Serves the adapter of that name no more. Its group stays with the engine, for replies under way: the
+    /// numbers of the others do not move.
+    pub fn forget(&self, name: &str) {
+        let mut served = self.served.write().unwrap_or_else(PoisonError::into_inner);
+        for model in served.iter_mut().filter(|model| model.name == name) {
+            model.gone = true;
+        }
     }
 
     /// Files and jobs, if the server was given a place for them.
@@ -128,7 +140,7 @@ impl House {
 
 impl Served {
     fn is_for(&self, owner: &str) -> bool {
-        self.owner.as_deref().is_none_or(|own| own == owner)
+        !self.gone && self.owner.as_deref().is_none_or(|own| own == owner)
     }
 }
 
@@ -226,7 +238,11 @@ pub fn serve(
         served: RwLock::new(
             names
                 .into_iter()
-                .map(|name| Served { name, owner: None })
+                .map(|name| Served {
+                    name,
+                    owner: None,
+                    gone: false,
+                })
                 .collect(),
         ),
         engine,
@@ -281,7 +297,10 @@ fn router(house: Arc<House>) -> Router {
         .route("/health", get(health))
         .route("/metrics", get(metrics))
         .route("/v1/models", get(models::list))
-        .route("/v1/models/{*name}", get(models::retrieve))
+        .route(
+            "/v1/models/{*name}",
+            get(models::retrieve).delete(models::delete),
+        )
         .route("/v1/chat/completions", post(chat::create))
         .route("/v1/completions", post(completions::create))
         .route("/v1/files", get(files::list).post(files::create))

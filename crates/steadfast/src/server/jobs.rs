@@ -121,6 +121,9 @@ pub struct JobRecord {
     pub trained_tokens: Option<u64>,
     /// What it left behind, once it has succeeded.
     pub result: Option<Results>,
+    /// Its owner has deleted the model: what it measured is still there.
+    #[serde(default)]
+    pub deleted: bool,
 }
 
 /// Paths within the state's folder.
@@ -392,6 +395,7 @@ pub(super) mod tests {
             fine_tuned_model: None,
             trained_tokens: None,
             result: None,
+            deleted: false,
         }
     }
 

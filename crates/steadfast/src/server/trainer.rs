@@ -2,6 +2,7 @@
 
 use super::http::House;
 use super::jobs::{Job, Results, Status};
+use super::models;
 use super::state::{State as Kept, held};
 use crate::error::Class;
 use crate::events::{Event, Listener};
@@ -82,6 +83,8 @@ pub fn start(house: &Arc<House>, queue: Queue) -> Result<()> {
     for job in kept.jobs(None).into_iter().rev() {
         let now = job.now();
         match (now.status, now.fine_tuned_model) {
+            // Perhaps the server ended between the record and the weights.
+            (Status::Succeeded, _) if now.deleted => models::remove_weights(kept, &job)?,
             (Status::Succeeded, Some(name)) => {
                 let folder = now.result.map_or_else(
                     || job.training_folder(),
@@ -141,12 +144,10 @@ fn run(house: &House, job: &Job) -> Result<()> {
     if !begun {
         return Ok(());
     }
-    job.tell(
-        "info",
-        "message",
-        "Fine-tuning job started".into(),
-        Value::Null,
-    )?;
+    let say = |level, message: String| {
+        accounted(house, job, job.tell(level, "message", message, Value::Null));
+    };
+    say("info", "Fine-tuning job started".to_owned());
     // A bug of ours costs this job, and not those that wait behind it.
     let ended = catch_unwind(AssertUnwindSafe(|| train_and_measure(house, job)));
     match ended.unwrap_or_else(|_| Err(Error::bug("training broke a promise to itself"))) {
@@ -165,18 +166,8 @@ fn run(house: &House, job: &Job) -> Result<()> {
             })?;
             if succeeded {
                 house.add(&name, &job.owner, done.adapter);
-                job.tell(
-                    "info",
-                    "message",
-                    format!("New fine-tuned model created: {name}"),
-                    Value::Null,
-                )?;
-                job.tell(
-                    "info",
-                    "message",
-                    "The job has successfully completed".into(),
-                    Value::Null,
-                )?;
+                say("info", format!("New fine-tuned model created: {name}"));
+                say("info", "The job has successfully completed".to_owned());
             }
             Ok(())
         }
@@ -189,8 +180,17 @@ fn run(house: &House, job: &Job) -> Result<()> {
                 job.error = Some(message.clone());
                 true
             })?;
-            job.tell("error", "message", message, Value::Null)
+            say("error", message);
+            Ok(())
         }
+    }
+}
+
+/// A line that could not be written leaves a gap in the job's account, and the job as it is.
+fn accounted(house: &House, job: &Job, told: Result<()>) {
+    if let Err(error) = told {
+        let message = format!("job {}: {error}", job.id);
+        house.listener.on(Event::Warning { message });
     }
 }
 
@@ -339,11 +339,7 @@ impl Listener for Following<'_> {
             }
             _ => Ok(()),
         };
-        if let Err(error) = told {
-            // Training goes on: only the account of it has a gap.
-            let message = format!("job {}: {error}", self.job.id);
-            self.house.listener.on(Event::Warning { message });
-        }
+        accounted(self.house, self.job, told);
     }
 
     fn stopped(&self) -> bool {

@@ -59,6 +59,7 @@ impl Bare {
             served: RwLock::new(vec![Served {
                 name: "tiny".into(),
                 owner: None,
+                gone: false,
             }]),
             engine,
             metrics,
