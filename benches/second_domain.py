@@ -26,7 +26,8 @@ KINDS, LONGEST_ANSWER, LONGEST_QUESTION = ("closed_qa", "information_extraction"
 STEPS = 120
 
 LORA = {"method": "lora", "learning_rate": 3e-3}
-NULL_SPACE = {"method": "null-space"}
+# The default when this was measured.
+NULL_SPACE = {"method": "null-space", "penalty": 30.0, "anchor_share": 0.15}
 # What is called what; the arm that learnt the first domain; how the second is learnt; whether the
 # conversations of the first are retained.
 ARMS = {
