@@ -7,28 +7,22 @@ mod config;
 pub mod dora;
 #[cfg(test)]
 mod golden;
+mod read;
 pub mod replaced;
+mod write;
 
 use crate::models::Multiple;
-use crate::runs::atomic;
 use crate::{Error, Result};
 use candle_core::{DType, Device, Tensor};
-use config::Config;
-use serde_json::json;
+use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::path::Path;
 
-/// The version of PEFT whose files these are.
-const PEFT_VERSION: &str = "0.21.0";
 /// PEFT's name of the settings file.
 pub const CONFIG_FILE: &str = "adapter_config.json";
 /// PEFT's name of the tensor file.
 pub const TENSOR_FILE: &str = "adapter_model.safetensors";
 /// Our kind of change of whole weights, which are written as `<path>.change.weight` [out, in].
 const WHOLE: &str = "WHOLE_WEIGHTS";
-/// How many times as wide as it is high a weight may be: some times what real layers are.
-const WIDEST: usize = 256;
 /// What PEFT puts before a module's path.
 const PREFIX: &str = "base_model.model.";
 
@@ -160,34 +154,6 @@ impl Adapter {
         Ok(scaled)
     }
 
-    /// Writes `adapter_config.json` and `adapter_model.safetensors` as PEFT 0.21 writes them.
-    ///
-    /// The tensors go first, so that a folder with a config always has them.
-    pub fn write(&self, folder: &Path, base: &str, revision: Option<&str>) -> Result<()> {
-        self.check_plain()?;
-        std::fs::create_dir_all(folder).map_err(|cause| Error::file("create", folder, cause))?;
-        let mut tensors = BTreeMap::new();
-        for (path, module) in &self.modules {
-            let parts: &[(&str, &Tensor)] = if module.whole {
-                &[("change", &module.b)]
-            } else {
-                &[("lora_A", &module.a), ("lora_B", &module.b)]
-            };
-            for (part, tensor) in parts {
-                let tensor = tensor.to_device(&Device::Cpu)?.contiguous()?;
-                tensors.insert(format!("{PREFIX}{path}.{part}.weight"), tensor);
-            }
-        }
-        let metadata = HashMap::from([("format".to_owned(), "pt".to_owned())]);
-        let bytes = safetensors::serialize(&tensors, Some(metadata))
-            .map_err(|cause| Error::bug("the adapter cannot be serialized").because(cause))?;
-        atomic::write(&folder.join(TENSOR_FILE), &bytes)?;
-        let mut config = serde_json::to_string_pretty(&self.config(base, revision))
-            .map_err(|cause| Error::bug("the adapter's config has no JSON form").because(cause))?;
-        config.push('\n');
-        atomic::write(&folder.join(CONFIG_FILE), config.as_bytes())
-    }
-
     /// What is trained here has neither magnitudes nor replaced modules.
     fn check_plain(&self) -> Result<()> {
         if self.magnitudes.is_empty() && self.replaced.is_empty() {
@@ -198,221 +164,6 @@ impl Adapter {
         )
         .hint("merge the adapter with `steadfast export --merge`, and train on the result"))
     }
-
-    /// PEFT's word for the kind of change. It has none for changes of whole weights, and says so when
-    /// it is given ours.
-    fn kind(&self) -> &'static str {
-        if self.modules.values().any(|module| module.whole) {
-            WHOLE
-        } else {
-            "LORA"
-        }
-    }
-
-    /// PEFT's settings, keys sorted.
-    fn config(
-        &self,
-        base: &str,
-        revision: Option<&str>,
-    ) -> BTreeMap<&'static str, serde_json::Value> {
-        let targets: BTreeSet<&str> = self
-            .modules
-            .keys()
-            .filter_map(|path| path.rsplit('.').next())
-            .collect();
-        let (ranks, alphas) = self.patterns();
-        BTreeMap::from([
-            ("alpha_pattern", json!(alphas)),
-            ("auto_mapping", json!(null)),
-            ("base_model_name_or_path", json!(base)),
-            ("bias", json!("none")),
-            ("exclude_modules", json!(null)),
-            ("fan_in_fan_out", json!(false)),
-            ("inference_mode", json!(true)),
-            ("init_lora_weights", json!(true)),
-            ("layers_pattern", json!(null)),
-            ("layers_to_transform", json!(null)),
-            ("lora_alpha", whole_or_not(self.alpha)),
-            ("lora_dropout", json!(0.0)),
-            ("modules_to_save", json!(null)),
-            ("peft_type", json!(self.kind())),
-            ("peft_version", json!(PEFT_VERSION)),
-            ("r", json!(self.rank)),
-            ("rank_pattern", json!(ranks)),
-            ("revision", json!(revision)),
-            ("target_modules", json!(targets)),
-            ("task_type", json!("CAUSAL_LM")),
-            ("use_dora", json!(false)),
-            ("use_rslora", json!(self.rank_stabilized)),
-        ])
-    }
-
-    /// Ranks and α of the modules whose own are not those of the whole, by path.
-    fn patterns(&self) -> (BTreeMap<&str, usize>, BTreeMap<&str, serde_json::Value>) {
-        let (mut ranks, mut alphas) = (BTreeMap::new(), BTreeMap::new());
-        for (path, module) in self.modules.iter().filter(|(_, module)| !module.whole) {
-            let rank = module.a.dims()[0];
-            let alpha = module.scale * divisor(rank as f64, self.rank_stabilized);
-            if rank != self.rank {
-                ranks.insert(path.as_str(), rank);
-            }
-            if (alpha - self.alpha).abs() > 1e-9 * self.alpha.abs() {
-                alphas.insert(path.as_str(), whole_or_not(alpha));
-            }
-        }
-        (ranks, alphas)
-    }
-
-    /// The rank of the adapter in `folder`, without reading its tensors.
-    ///
-    /// # Errors
-    /// As [`Adapter::read`], of its config.
-    pub fn rank_in(folder: &Path) -> Result<usize> {
-        Ok(Config::read(folder)?.r)
-    }
-
-    /// Reads a PEFT LoRA folder.
-    pub fn read(folder: &Path) -> Result<Self> {
-        let config = Config::read(folder)?;
-        let scales = config
-            .scales()
-            .map_err(|error| error.at(folder.join(CONFIG_FILE)))?;
-        let file = folder.join(TENSOR_FILE);
-        let tensors = candle_core::safetensors::load(&file, &Device::Cpu).map_err(|cause| {
-            Error::user("the adapter's tensors cannot be read")
-                .at(&file)
-                .because(cause)
-                .hint("the file may be missing or truncated: copy the adapter again")
-        })?;
-        let mut modules = BTreeMap::new();
-        let mut identities = Identities::default();
-        for (name, change) in &tensors {
-            let Some(module) = name.strip_suffix(".change.weight") else {
-                continue;
-            };
-            let path = module.strip_prefix(PREFIX).unwrap_or(module).to_owned();
-            let (height, width) = change.dims2().map_err(|_| {
-                Error::user(format!(
-                    "the change of a weight has shape {:?}, not two dimensions",
-                    change.dims()
-                ))
-                .at(&file)
-                .field(name.as_str())
-                .hint("the file is damaged: copy the adapter again")
-            })?;
-            // Its identity is width × width: that must stay in proportion to what the file holds.
-            if height == 0 || width == 0 || width / height > WIDEST {
-                return Err(Error::user(format!(
-                    "the change of a weight has shape [{height}, {width}], which no layer has"
-                ))
-                .at(&file)
-                .field(name.as_str())
-                .hint("the file is damaged: copy the adapter again"));
-            }
-            let change = change.to_dtype(DType::F32)?;
-            let whole = LowRank::whole(change, identities.of(width)?);
-            modules.insert(path, whole);
-        }
-        for (name, a) in &tensors {
-            let Some(module) = name.strip_suffix(".lora_A.weight") else {
-                continue;
-            };
-            let b = tensors
-                .get(&format!("{module}.lora_B.weight"))
-                .ok_or_else(|| {
-                    Error::user("a lora_A has no lora_B beside it")
-                        .at(&file)
-                        .field(name.as_str())
-                        .hint("the file is damaged: copy the adapter again")
-                })?;
-            let path = module.strip_prefix(PREFIX).unwrap_or(module).to_owned();
-            let matrix = |part: &str, tensor: &Tensor| {
-                tensor.dims2().map_err(|_| {
-                    Error::user(format!(
-                        "a low-rank factor has shape {:?}, not two dimensions",
-                        tensor.dims()
-                    ))
-                    .at(&file)
-                    .field(format!("{module}.{part}.weight"))
-                    .hint("supported: adapters of linear layers, as PEFT writes them")
-                })
-            };
-            let (rank, _) = matrix("lora_A", a)?;
-            let (_, columns) = matrix("lora_B", b)?;
-            if rank == 0 {
-                return Err(Error::user("a low-rank factor has no rows")
-                    .at(&file)
-                    .field(name.as_str())
-                    .hint("the file is damaged: copy the adapter again"));
-            }
-            if columns != rank {
-                return Err(Error::user(format!(
-                    "lora_A has {rank} rows and lora_B {columns} columns: both are the rank"
-                ))
-                .at(&file)
-                .field(name.as_str())
-                .hint("the two factors are of different adapters: copy the adapter again"));
-            }
-            modules.insert(
-                path.clone(),
-                LowRank {
-                    a: a.to_dtype(DType::F32)?,
-                    b: b.to_dtype(DType::F32)?,
-                    whole: false,
-                    scale: scales.of(&path),
-                    train_a: false,
-                    train_b: false,
-                },
-            );
-        }
-        let (mut magnitudes, mut replaced) = (BTreeMap::new(), BTreeMap::new());
-        for (name, tensor) in &tensors {
-            let bare = name.strip_prefix(PREFIX).unwrap_or(name);
-            if let Some(path) = bare.strip_suffix(".lora_B.weight")
-                && !modules.contains_key(path)
-            {
-                return Err(Error::user("a lora_B stands without its lora_A")
-                    .at(&file)
-                    .field(name.as_str())
-                    .hint("the file is damaged: copy the adapter again"));
-            }
-            if [".change.weight", ".lora_A.weight", ".lora_B.weight"]
-                .iter()
-                .any(|end| bare.ends_with(end))
-            {
-                continue;
-            }
-            let tensor = tensor.to_dtype(DType::F32)?;
-            // Older files of PEFT name the magnitude's tensor too.
-            let magnitude = bare.strip_suffix(".weight").unwrap_or(bare);
-            if let Some(path) = magnitude.strip_suffix(".lora_magnitude_vector") {
-                magnitudes.insert(path.to_owned(), tensor);
-            } else if bare.contains("lora_") {
-                return Err(Error::user("the adapter changes more than linear layers")
-                    .at(&file)
-                    .field(name.as_str())
-                    .hint(
-                        "supported: adapters of linear layers, and whole modules (modules_to_save)",
-                    ));
-            } else {
-                replaced.insert(bare.to_owned(), tensor);
-            }
-        }
-        dora::check(config.use_dora, &modules, &magnitudes).map_err(|error| error.at(&file))?;
-        if modules.is_empty() && replaced.is_empty() {
-            return Err(Error::user("the adapter changes no layer")
-                .at(&file)
-                .hint("expected tensors named base_model.model.<path>.lora_A.weight"));
-        }
-        Ok(Self {
-            modules,
-            alpha: config.lora_alpha,
-            rank: config.r,
-            rank_stabilized: config.use_rslora,
-            magnitudes,
-            replaced,
-        })
-    }
 }
 
 /// The layer, counted from 0, that a module's path is in.
@@ -421,18 +172,10 @@ fn layer(path: &str) -> Option<usize> {
     parts.nth(1)?.parse().ok()
 }
 
-/// PEFT writes whole alphas without a fraction.
-fn whole_or_not(alpha: f64) -> serde_json::Value {
-    if alpha.fract() == 0.0 {
-        json!(alpha as i64)
-    } else {
-        json!(alpha)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::collections::HashMap;
 
     #[test]
     fn what_is_written_is_read_back() {

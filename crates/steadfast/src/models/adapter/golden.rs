@@ -11,8 +11,8 @@ use crate::models::weights::{self, Form};
 use crate::models::{Decoder, ModelConfig};
 use serde::Deserialize;
 use serde_json::Value;
-use std::path::PathBuf;
-
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
 #[derive(Deserialize)]
 struct Case {
     name: String,
