@@ -43,11 +43,11 @@ pub struct Arguments {
     #[arg(long, value_name = "X", allow_negative_numbers = true)]
     learning_rate: Option<f64>,
     /// How firmly `null-space` holds (or `l2-sp` pulls back): higher forgets less and learns less
-    /// [default: 30; l2-sp: 1]
+    /// [default: 3; l2-sp: 1]
     #[arg(long, value_name = "X", allow_negative_numbers = true)]
     penalty: Option<f64>,
     /// Tokens of the base's own replies read for each training token, with KL(base ‖ tuned) on them in the
-    /// loss; any method can have it [default: null-space: 0.15, others: 0]
+    /// loss; any method can have it [default: null-space: 0.3, others: 0]
     #[arg(long, value_name = "SHARE", allow_negative_numbers = true)]
     anchor_share: Option<f64>,
     /// Where `null-space` may move: free, low-retain, contrastive or random [default: free]
