@@ -335,7 +335,7 @@ impl Hyperparameters {
             validate_every: 20,
             early_stopping: None,
             penalty: match method {
-                // With the anchor's share below; ten times as much learns less: see docs/decisions.md.
+                // With the anchor's share below; ten times as much learnt less: see docs/decisions.md.
                 MethodName::NullSpace => 3.0,
                 MethodName::L2Sp => 1.0,
                 _ => 0.0,
