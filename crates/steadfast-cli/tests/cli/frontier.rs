@@ -26,6 +26,10 @@ fn printed(results: &str, flags: &[&str]) -> String {
     String::from_utf8(output.stdout).expect("text")
 }
 
+fn document(results: &str) -> serde_json::Value {
+    serde_json::from_str(&printed(results, &["--json"])).expect("JSON")
+}
+
 #[test]
 fn the_pages_hold_what_the_results_say() {
     let page = in_repository("docs/frontier.md");
@@ -70,8 +74,7 @@ fn a_frontier_is_printed_for_people_and_programs() {
         ] {
             assert!(text.contains(words), "{text}");
         }
-        let document: serde_json::Value =
-            serde_json::from_str(&printed(results, &["--json"])).expect("JSON");
+        let document = document(results);
         let file = std::fs::read(in_repository(results)).expect("results");
         let file: serde_json::Value = serde_json::from_slice(&file).expect("JSON");
         assert_eq!(document, file);
@@ -82,8 +85,7 @@ fn a_frontier_is_printed_for_people_and_programs() {
 #[test]
 fn a_row_over_seeds_is_the_mean_of_its_seeds() {
     for results in RESULTS {
-        let document: serde_json::Value =
-            serde_json::from_str(&printed(results, &["--json"])).expect("JSON");
+        let document = document(results);
         let list = |field: &str| document[field].as_array().cloned().expect("a list");
         let over_seeds = list("test_over_seeds");
         assert!(!over_seeds.is_empty());

@@ -60,11 +60,12 @@ pub async fn create(
         let content = std::fs::read(&path).map_err(|cause| Error::file("read", &path, cause))?;
         let job = kept.add_job(record, &content)?;
         job.tell(
+            &*house.listener,
             "info",
             "message",
             format!("Created fine-tuning job: {}", job.id),
             Value::Null,
-        )?;
+        );
         let shown = job.shown();
         house.trainer.submit(job);
         Ok(Json(shown))
@@ -432,11 +433,12 @@ async fn stop(
             "cancelled"
         };
         job.tell(
+            &*house.listener,
             "info",
             "message",
             format!("The job was {what}"),
             Value::Null,
-        )?;
+        );
         Ok(Json(job.shown()))
     })
     .await
@@ -451,7 +453,13 @@ pub async fn resume(
     in_background(move || {
         let job = house.state()?.job(&owner.0, &id)?;
         move_on(&job, &[Status::Paused], Status::Queued)?;
-        job.tell("info", "message", "The job was resumed".into(), Value::Null)?;
+        job.tell(
+            &*house.listener,
+            "info",
+            "message",
+            "The job was resumed".into(),
+            Value::Null,
+        );
         let shown = job.shown();
         // If it is still on its way to rest, it is taken up again after that.
         house.trainer.submit(job);

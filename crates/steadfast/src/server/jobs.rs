@@ -2,12 +2,14 @@
 
 use super::state::{held, read_json, write_json};
 use crate::evaluation::Budgeted;
+use crate::events::{Event, Listener};
 use crate::runs::atomic;
 use crate::settings::MethodName;
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
+use std::fmt::Display;
 use std::fs::OpenOptions;
 use std::io::Write;
 use std::ops::Deref;
@@ -234,8 +236,28 @@ impl Job {
         self.stop.load(Ordering::SeqCst)
     }
 
-    /// Writes down that something happened.
-    pub fn tell(&self, level: &str, kind: &str, message: String, data: Value) -> Result<()> {
+    /// Writes down that something happened. A line that cannot be written leaves a gap in the account, and the
+    /// job as it is: `listener` hears of it.
+    pub fn tell(
+        &self,
+        listener: &dyn Listener,
+        level: &str,
+        kind: &str,
+        message: String,
+        data: Value,
+    ) {
+        if let Err(error) = self.write_event(level, kind, message, data) {
+            self.warn(listener, error);
+        }
+    }
+
+    /// Warns whoever runs the server, not the job's owner.
+    pub fn warn(&self, listener: &dyn Listener, what: impl Display) {
+        let message = format!("job {}: {what}", self.id);
+        listener.on(Event::Warning { message });
+    }
+
+    fn write_event(&self, level: &str, kind: &str, message: String, data: Value) -> Result<()> {
         let mut events = held(&self.events);
         let event = JobEvent {
             // In order, and the same after a restart.
@@ -414,9 +436,9 @@ pub(super) mod tests {
     fn a_job_is_read_back_as_it_stood_without_an_unfinished_line() {
         let folder = tempfile::tempdir().unwrap();
         let job = Job::create(folder.path(), record(), b"").unwrap();
-        job.tell("info", "message", "one".into(), Value::Null)
+        job.write_event("info", "message", "one".into(), Value::Null)
             .unwrap();
-        job.tell("info", "message", "two".into(), Value::Null)
+        job.write_event("info", "message", "two".into(), Value::Null)
             .unwrap();
         let changed = job.change(|job| {
             job.status = Status::Failed;
@@ -441,8 +463,29 @@ pub(super) mod tests {
             .collect();
         assert_eq!(messages, ["one"]);
         read[0]
-            .tell("info", "message", "three".into(), Value::Null)
+            .write_event("info", "message", "three".into(), Value::Null)
             .unwrap();
         assert_eq!(read_all(folder.path()).unwrap()[0].events().len(), 2);
+    }
+
+    #[test]
+    fn an_event_that_cannot_be_written_is_warned_of() {
+        struct Heard(Mutex<Vec<String>>);
+        impl Listener for Heard {
+            fn on(&self, event: Event) {
+                if let Event::Warning { message } = event {
+                    held(&self.0).push(message);
+                }
+            }
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let job = Job::create(folder.path(), record(), b"").unwrap();
+        std::fs::create_dir(folder.path().join("ftjob-00/events.jsonl")).unwrap();
+        let heard = Heard(Mutex::default());
+        job.tell(&heard, "info", "message", "one".into(), Value::Null);
+        let warnings = held(&heard.0);
+        assert_eq!(warnings.len(), 1);
+        assert!(warnings[0].starts_with("job ftjob-00: "), "{warnings:?}");
+        assert!(job.events().is_empty());
     }
 }

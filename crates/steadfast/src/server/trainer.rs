@@ -123,8 +123,7 @@ pub fn start(house: &Arc<House>, queue: Queue) -> Result<()> {
                 *held(&queue.current) = Some(Arc::clone(&job));
                 if let Err(error) = run(&house, &job) {
                     // The disk is full, say: the job stays as it is on it.
-                    let message = format!("job {}: {error}", job.id);
-                    house.listener.on(Event::Warning { message });
+                    job.warn(&*house.listener, error);
                 }
                 *held(&queue.current) = None;
             }
@@ -145,7 +144,7 @@ fn run(house: &House, job: &Job) -> Result<()> {
         return Ok(());
     }
     let say = |level, message: String| {
-        accounted(house, job, job.tell(level, "message", message, Value::Null));
+        job.tell(&*house.listener, level, "message", message, Value::Null);
     };
     say("info", "Fine-tuning job started".to_owned());
     // A bug of ours costs this job, and not those that wait behind it.
@@ -183,14 +182,6 @@ fn run(house: &House, job: &Job) -> Result<()> {
             say("error", message);
             Ok(())
         }
-    }
-}
-
-/// A line that could not be written leaves a gap in the job's account, and the job as it is.
-fn accounted(house: &House, job: &Job, told: Result<()>) {
-    if let Err(error) = told {
-        let message = format!("job {}: {error}", job.id);
-        house.listener.on(Event::Warning { message });
     }
 }
 
@@ -299,7 +290,9 @@ struct Following<'a> {
 
 impl Listener for Following<'_> {
     fn on(&self, event: Event) {
-        let told = match &event {
+        let listener = &*self.house.listener;
+        let tell = |kind, message, data| self.job.tell(listener, "info", kind, message, data);
+        match &event {
             Event::TrainingStep {
                 step,
                 steps,
@@ -308,38 +301,29 @@ impl Listener for Following<'_> {
                 learning_rate,
                 tokens,
                 ..
-            } => self.job.tell(
-                "info",
+            } => tell(
                 "metrics",
                 format!("Step {step}/{steps}: training loss={loss:.4}"),
                 json!({"step": step, "total_steps": steps, "train_loss": loss, "penalty": penalty,
                     "learning_rate": learning_rate, "tokens": tokens}),
             ),
-            Event::ValidationLoss { step, loss } => self.job.tell(
-                "info",
+            Event::ValidationLoss { step, loss } => tell(
                 "metrics",
                 format!("Step {step}: validation loss={loss:.4}"),
                 json!({"step": step, "valid_loss": loss}),
             ),
             Event::StageStarted { stage, .. } => {
-                self.job
-                    .tell("info", "message", format!("Started: {stage}"), Value::Null)
+                tell("message", format!("Started: {stage}"), Value::Null);
             }
-            Event::AxisMeasured { arm, axis, value } => self.job.tell(
-                "info",
+            Event::AxisMeasured { arm, axis, value } => tell(
                 "message",
                 format!("{arm}: {} {value:.1}", axis.name()),
                 json!({"model": arm, "axis": axis.name(), "value": value}),
             ),
             // It may name paths of this machine.
-            Event::Warning { message } => {
-                let message = format!("job {}: {message}", self.job.id);
-                self.house.listener.on(Event::Warning { message });
-                Ok(())
-            }
-            _ => Ok(()),
-        };
-        accounted(self.house, self.job, told);
+            Event::Warning { message } => self.job.warn(listener, message),
+            _ => {}
+        }
     }
 
     fn stopped(&self) -> bool {
